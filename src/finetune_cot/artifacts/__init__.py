@@ -1,0 +1,1 @@
+"""Sole owner of saved/: ids and paths, records, manifests, atomic writes."""

@@ -1,0 +1,1 @@
+"""Tokenized, length-grouped batches."""

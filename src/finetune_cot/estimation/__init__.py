@@ -1,0 +1,1 @@
+"""Estimates of fine-tuned performance from gradients."""

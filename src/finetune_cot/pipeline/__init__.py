@@ -1,0 +1,1 @@
+"""One function per command: read artifacts, compute, write artifacts."""

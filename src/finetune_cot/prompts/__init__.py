@@ -1,0 +1,1 @@
+"""Templates that turn samples into prompts and labels."""

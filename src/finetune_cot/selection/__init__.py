@@ -1,0 +1,1 @@
+"""Choosing the data sources worth training on."""

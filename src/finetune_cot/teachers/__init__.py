@@ -1,0 +1,1 @@
+"""Whatever writes completions: local models, servers, human rationales."""
