@@ -1,0 +1,117 @@
+"""From a config class to a Typer command: every option of the class, ``--config`` and ``--json``."""
+
+import contextlib
+import inspect
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from finetune_cot.cli.output import show_fields, show_json
+from finetune_cot.cli.values import offered_values
+from finetune_cot.config.options import OptionSpec, build, flag, option_specs
+from finetune_cot.config.replay import read_config_file
+
+Config = TypeVar("Config")
+
+
+def add_command(
+    app: typer.Typer,
+    name: str,
+    config: type[Config],
+    run: Callable[[Config], Any],
+    show: Callable[[Any], None] = show_fields,
+    manifest_command: str | None = None,
+) -> None:
+    """Add a command that builds its config, runs one pipeline function and shows the dataclass it returns."""
+    specs = option_specs(config)
+
+    def command(**given: Any) -> None:
+        config_file: Path | None = given.pop("config")
+        as_json: bool = given.pop("json")
+        values = read_config_file(config_file, manifest_command or name) if config_file else {}
+        flags = {key: value for key, value in given.items() if value not in (None, [])}
+        built = build(config, _environment(specs) | build_keys(values) | flags, None)
+        if as_json:
+            # A library that prints must not spoil the one JSON object on standard output.
+            with contextlib.redirect_stdout(sys.stderr):
+                result = run(built)
+            show_json(result)
+        else:
+            show(run(built))
+
+    parameters = [_parameter(spec) for spec in specs] + _common_parameters()
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {item.name: item.annotation for item in parameters}
+    app.command(name, help=config.__doc__, short_help=config.__doc__)(command)
+
+
+def build_keys(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Keys of a config file with underscores, as the config classes have them."""
+    return {key.replace("-", "_"): value for key, value in values.items()}
+
+
+def _environment(specs: list[OptionSpec]) -> dict[str, str]:
+    named = {spec.name: spec.option.environment for spec in specs if spec.option.environment}
+    return {name: os.environ[variable] for name, variable in named.items() if os.environ.get(variable)}
+
+
+def _parameter(spec: OptionSpec) -> inspect.Parameter:
+    annotation = list[str] | None if spec.many else spec.type | None
+    described: dict[str, Any] = {
+        "help": _help(spec),
+        "show_default": False,
+        "hidden": spec.option.hidden,
+    }
+    if spec.option.choices or spec.option.values:
+        described["autocompletion"] = offered_values(spec)
+    if spec.option.argument:
+        declared = typer.Argument(metavar=spec.name.upper(), **described)
+    else:
+        negation = f"/--no-{flag(spec.name)[2:]}" if spec.type is bool else ""
+        metavar = _metavar(spec)
+        declared = typer.Option(
+            flag(spec.name) + negation, *spec.option.aliases, metavar=metavar, **described
+        )
+    return inspect.Parameter(
+        spec.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[annotation, declared]
+    )
+
+
+def _common_parameters() -> list[inspect.Parameter]:
+    config = typer.Option("--config", help="Options from a manifest, TOML, YAML or JSON; flags override it.")
+    as_json = typer.Option("--json", help="Print one JSON object, and nothing else, on standard output.")
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    return [
+        inspect.Parameter("config", keyword, default=None, annotation=Annotated[Path | None, config]),
+        inspect.Parameter("json", keyword, default=False, annotation=Annotated[bool, as_json]),
+    ]
+
+
+def _help(spec: OptionSpec) -> str:
+    environment = f" [${spec.option.environment}]" if spec.option.environment else ""
+    default = _default_text(spec)
+    return spec.option.help + environment + (f" [default: {default}]" if default else "")
+
+
+def _default_text(spec: OptionSpec) -> str:
+    if spec.default is None or spec.default == ():
+        return ""
+    if spec.many:
+        return ",".join(map(str, spec.default))
+    if spec.type is bool:
+        return "yes" if spec.default else ""
+    return str(spec.default)
+
+
+def _metavar(spec: OptionSpec) -> str | None:
+    if spec.type is bool:
+        return None
+    if spec.option.choices and len("|".join(spec.option.choices)) <= 48:
+        word = "|".join(spec.option.choices)
+    else:
+        word = {int: "INTEGER", float: "NUMBER", Path: "PATH"}.get(spec.type, "TEXT")
+    return f"{word} ..." if spec.many else word

@@ -1,0 +1,101 @@
+"""The ``ftcot`` command: finds the subcommand, runs it, and turns errors into one line and an exit code."""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Annotated
+
+import typer
+from typer.exceptions import Abort, TyperException
+
+from finetune_cot import __version__
+from finetune_cot.cli.arguments import spread_lists
+from finetune_cot.errors import FtcotError
+
+COMMANDS = {
+    "demo": "The whole road in minutes: teach, build data, train, measure, report.",
+    "data": "List, show, import, fetch and generate data sets.",
+    "teach": "Let a teacher write rationales.",
+    "build-finetune-data": "Turn right rationales into training data.",
+    "train": "Fine-tune a student.",
+    "evaluate": "Measure a model's answers.",
+    "export-hf": "Write a checkpoint as a Hugging Face model.",
+    "report": "Tables and figures of everything saved.",
+}
+"""Help of each command, so that ``ftcot --help`` imports none of them."""
+
+COMPLETION_VARIABLE = "_FTCOT_COMPLETE"
+
+
+def entry() -> None:
+    """Run the command line and end the process with its exit code."""
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command line; returns 0, 1 for a failed run, 2 for bad usage, 130 when interrupted."""
+    from_shell = COMPLETION_VARIABLE in os.environ
+    app = build_app(None if from_shell else _command_name(arguments))
+    try:
+        code = app(args=spread_lists(arguments) or ["--help"], prog_name="ftcot", standalone_mode=False)
+    except FtcotError as error:
+        return _fail(arguments, str(error), error.exit_code, type(error).__name__, error)
+    except TyperException as error:
+        return _fail(arguments, " ".join(error.format_message().split()), error.exit_code, "UsageError")
+    except (KeyboardInterrupt, Abort):
+        code = 130
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        return _fail(arguments, f"{place}{error.strerror or error}", 1, "OSError")
+    if code == 130:
+        message = "interrupted; what is done is kept, and the same command goes on from there"
+        return _fail(arguments, message, 130, "Interrupted")
+    return code if isinstance(code, int) else 0
+
+
+def build_app(selected: str | None) -> typer.Typer:
+    """The Typer app with one command in full and the others by name; all in full where none is selected."""
+    app = typer.Typer(
+        name="ftcot",
+        help="Teach small language models to reason, and choose the data worth fine-tuning on.",
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_version)
+    for name, summary in COMMANDS.items():
+        if selected in (name, None):
+            import_module(f"finetune_cot.cli.{name.replace('-', '_')}").add_to(app)
+        else:
+            app.command(name, help=summary)(_not_selected)
+    return app
+
+
+def _command_name(arguments: Sequence[str]) -> str:
+    return next((word for word in arguments if not word.startswith("-")), "")
+
+
+def _not_selected() -> None:
+    """Stand in for a command that this call does not name."""
+
+
+def _version(
+    version: Annotated[bool, typer.Option("--version", help="Show the version.", is_eager=True)] = False,
+) -> None:
+    if version:
+        typer.echo(f"ftcot {__version__}")
+        raise typer.Exit
+
+
+def _fail(
+    arguments: Sequence[str], message: str, code: int, kind: str, error: FtcotError | None = None
+) -> int:
+    if "--json" in arguments:
+        import json
+
+        details = {"what": error.what, "where": error.where, "remedy": error.remedy} if error else {}
+        report = {"type": kind, "message": message, "exit_code": code, **details}
+        typer.echo(json.dumps({"schema_version": 1, "error": report}))
+    else:
+        typer.echo(f"ftcot: {message}", err=True)
+    return code

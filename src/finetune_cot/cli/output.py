@@ -1,0 +1,72 @@
+"""Results on standard output: one JSON object, or lines and tables for people."""
+
+import dataclasses
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+
+SCHEMA_VERSION = 1
+
+
+def show_json(result: Any) -> None:
+    """Print a result dataclass as one JSON object."""
+    typer.echo(json.dumps({"schema_version": SCHEMA_VERSION, **to_json(result)}, allow_nan=False))
+
+
+def show_fields(result: Any) -> None:
+    """Print a result dataclass as a line per field; nested tables below each other."""
+    values = to_json(result)
+    width = max(map(len, values), default=0)
+    for name, value in values.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            typer.echo(f"{name}:")
+            show_table(list(value[0]), [list(row.values()) for row in value])
+        elif value is not None and value != {} and value != []:
+            typer.echo(f"{name.replace('_', ' '):<{width}}  {format_value(value)}")
+
+
+def show_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Print a table: ruled on a terminal, tab-separated lines otherwise."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    if not console.is_terminal:
+        for line in ([*columns], *rows):
+            typer.echo("\t".join(format_value(value) for value in line))
+        return
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*(format_value(value) for value in row))
+    console.print(table)
+
+
+def format_value(value: Any) -> str:
+    """A value as people read it: four digits of a float, the inside of a list or a mapping."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {format_value(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return ", ".join(format_value(item) for item in value)
+    return str(value)
+
+
+def to_json(result: Any) -> Any:
+    """Plain JSON values of a dataclass; a number that JSON cannot hold becomes null."""
+    if dataclasses.is_dataclass(result) and not isinstance(result, type):
+        return {item.name: to_json(getattr(result, item.name)) for item in dataclasses.fields(result)}
+    if isinstance(result, dict):
+        return {str(key): to_json(value) for key, value in result.items()}
+    if isinstance(result, list | tuple):
+        return [to_json(value) for value in result]
+    if isinstance(result, float) and (result != result or abs(result) == float("inf")):
+        return None
+    return str(result) if isinstance(result, Path) else result

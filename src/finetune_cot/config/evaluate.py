@@ -1,0 +1,50 @@
+"""Options of ``ftcot evaluate``."""
+
+from pathlib import Path
+
+from finetune_cot.config import shared
+from finetune_cot.config.checks import positive
+from finetune_cot.config.options import command_config, option
+
+
+@command_config
+class EvaluateConfig:
+    """Completions are checked; those that are missing are generated first."""
+
+    model_key: str = shared.model_key()
+    dataset_key: str = shared.dataset_key()
+    completion_key: str | None = option(
+        None, "Kind of prompt: zs, zs_cot, fs_cot, or ft_... of a fine-tuned model, whose own is the default."
+    )
+    finetune_key: str | None = shared.finetune_key("Training data of the student.")
+    train_key: str = option("lora", "Way of training of the student.")
+    run: int = shared.run()
+    epoch: int | None = option(None, "The student after so many epochs; by default the last.", check=positive)
+    load_model_dir: Path | None = shared.load_model_dir()
+    num_completions: int = option(1, "Completions of each question.", check=positive)
+    split: str = shared.part("test")
+    split_key: str = shared.split_key()
+    limit: int | None = shared.limit()
+    checker: str = shared.checker()
+    generate: bool = option(True, "Generate completions that are missing, rather than stop.")
+    teacher: str = option(
+        "local", "Who writes missing completions: a local model or a server.", choices=("local", "openai")
+    )
+    temperature: float | None = shared.temperature()
+    max_reasoning_tokens: int = shared.max_reasoning_tokens()
+    max_answer_tokens: int = shared.max_answer_tokens()
+    chat: bool = shared.chat()
+    base_url: str | None = shared.base_url()
+    endpoint: str = option(
+        "chat", "Which of the server's endpoints is used.", choices=("chat", "completions")
+    )
+    concurrency: int = shared.concurrency()
+    timeout: float = shared.timeout()
+    max_retries: int = shared.max_retries()
+    inference_batch_size: int = shared.inference_batch_size()
+    precision: str = shared.precision()
+    device: str = shared.device()
+    seed: int = shared.seed()
+    saved_dir: Path = shared.saved_dir()
+    data_dir: Path = shared.data_dir()
+    dry_run: bool = shared.dry_run()

@@ -1,0 +1,22 @@
+"""Options of ``ftcot export-hf``."""
+
+from pathlib import Path
+
+from finetune_cot.config import shared
+from finetune_cot.config.options import command_config, option
+
+
+@command_config
+class ExportHfConfig:
+    """A checkpoint becomes a model directory that plain transformers or PEFT loads."""
+
+    load_model_dir: Path | None = option(
+        None, "Checkpoint to export; by default the one trained last.", values="saved_models"
+    )
+    merged: bool = option(True, "Merge the adapter into the base model; --no-merged keeps it apart.")
+    dtype: str = option(
+        "float32", "Number format of the exported weights.", choices=("float32", "bfloat16", "float16")
+    )
+    overwrite: bool = shared.overwrite("an exported model")
+    saved_dir: Path = shared.saved_dir()
+    dry_run: bool = shared.dry_run()

@@ -1,0 +1,20 @@
+"""Options of ``ftcot report``."""
+
+from pathlib import Path
+
+from finetune_cot.config import shared
+from finetune_cot.config.options import command_config, option
+
+
+@command_config
+class ReportConfig:
+    """Tables and figures of everything that is saved."""
+
+    name: str = option("report", "Name of the folder under saved/reports.")
+    dataset_key: str | None = shared.dataset_key(None, "Only this data set.")
+    split: str = shared.part("test")
+    split_key: str = shared.split_key()
+    checker: str = shared.checker()
+    figure_format: tuple[str, ...] = option(("png", "svg"), "Forms of the figures.", choices=("png", "svg"))
+    saved_dir: Path = shared.saved_dir()
+    data_dir: Path = shared.data_dir()

@@ -1,0 +1,46 @@
+"""Options of ``ftcot teach``."""
+
+from pathlib import Path
+
+from finetune_cot.config import shared
+from finetune_cot.config.checks import positive
+from finetune_cot.config.options import command_config, option
+
+
+@command_config
+class TeachConfig:
+    """A teacher writes rationales and answers for the questions of a data set."""
+
+    model_key: str = shared.model_key()
+    dataset_key: str = shared.dataset_key()
+    completion_key: str = option("zs_cot", "Kind of prompt: zs, zs_cot, zs_cot_t70, fs_cot, fs_cot_t70.")
+    teacher: str = option(
+        "local",
+        "Who answers: a local model, a server with OpenAI's interface, or the data set's own rationales.",
+        choices=("local", "openai", "rationale"),
+    )
+    num_completions: int = option(
+        1, "Completions of each question, up to 64 for diverse reasoning.", check=positive
+    )
+    split: str = shared.part("all")
+    split_key: str = shared.split_key()
+    limit: int | None = shared.limit()
+    temperature: float | None = shared.temperature()
+    max_reasoning_tokens: int = shared.max_reasoning_tokens()
+    max_answer_tokens: int = shared.max_answer_tokens()
+    chat: bool = shared.chat()
+    base_url: str | None = shared.base_url()
+    endpoint: str = option(
+        "chat", "Which of the server's endpoints is used.", choices=("chat", "completions")
+    )
+    concurrency: int = shared.concurrency()
+    timeout: float = shared.timeout()
+    max_retries: int = shared.max_retries()
+    inference_batch_size: int = shared.inference_batch_size()
+    precision: str = shared.precision()
+    device: str = shared.device()
+    load_model_dir: Path | None = shared.load_model_dir()
+    seed: int = shared.seed()
+    saved_dir: Path = shared.saved_dir()
+    data_dir: Path = shared.data_dir()
+    dry_run: bool = shared.dry_run()
