@@ -13,6 +13,8 @@ from finetune_cot import __version__
 from finetune_cot.cli.arguments import spread_lists
 from finetune_cot.errors import FtcotError
 
+SUMMARY = "Teach small language models to reason, and choose the data worth fine-tuning on."
+
 COMMANDS = {
     "demo": "The whole road in minutes: teach, build data, train, measure, report.",
     "data": "List, show, import, fetch and generate data sets.",
@@ -58,11 +60,10 @@ def build_app(selected: str | None) -> typer.Typer:
     """The Typer app with one command in full and the others by name; all in full where none is selected."""
     app = typer.Typer(
         name="ftcot",
-        help="Teach small language models to reason, and choose the data worth fine-tuning on.",
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
     )
-    app.callback()(_version)
+    app.callback(help=SUMMARY)(_root)
     for name, summary in COMMANDS.items():
         if selected in (name, None):
             import_module(f"finetune_cot.cli.{name.replace('-', '_')}").add_to(app)
@@ -79,12 +80,18 @@ def _not_selected() -> None:
     """Stand in for a command that this call does not name."""
 
 
-def _version(
-    version: Annotated[bool, typer.Option("--version", help="Show the version.", is_eager=True)] = False,
-) -> None:
-    if version:
+def _show_version(wanted: bool) -> None:
+    if wanted:
         typer.echo(f"ftcot {__version__}")
         raise typer.Exit
+
+
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
 
 
 def _fail(

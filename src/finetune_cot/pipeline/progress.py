@@ -1,0 +1,86 @@
+"""Word of long work on standard error: a bar on a terminal, a plain line now and then otherwise."""
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+@contextlib.contextmanager
+def progress(description: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+    """Show how far some work is, with its rate and the time that remains.
+
+    Args:
+        description: What is being done.
+        total: How much there is to do.
+        unit: What is counted, in the plural.
+
+    Yields:
+        A function to call with how much is done.
+    """
+    show = _bar if sys.stderr.isatty() else _lines
+    with show(description, total, unit) as update:
+        yield update
+
+
+def say(message: str) -> None:
+    """Tell something in passing, on standard error."""
+    sys.stderr.write(f"{message}\n")
+    sys.stderr.flush()
+
+
+@contextlib.contextmanager
+def _bar(description: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    rate = TextColumn("{task.fields[rate]}")
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        rate,
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(description, total=total, rate="")
+        pace = _Pace(total)
+
+        def update(done: int) -> None:
+            bar.update(task, completed=done, rate=f"{pace.rate(done):.3g} {unit}/s")
+
+        yield update
+
+
+@contextlib.contextmanager
+def _lines(description: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+    pace = _Pace(total)
+    last = pace.started
+
+    def update(done: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= SECONDS_BETWEEN_LINES or done >= total:
+            last = now
+            rate = pace.rate(done)
+            remaining = f", {(total - done) / rate:.0f} s left" if 0 < done < total and rate else ""
+            say(f"{description}: {done}/{total} {unit}, {rate:.3g}/s{remaining}")
+
+    yield update
+
+
+class _Pace:
+    """How fast work goes, not counting what was done before it was resumed."""
+
+    def __init__(self, total: int) -> None:
+        self.started = time.monotonic()
+        self._total = total
+        self._first: int | None = None
+
+    def rate(self, done: int) -> float:
+        """Units a second since the first update."""
+        if self._first is None:
+            self._first = done
+        return (done - self._first) / max(time.monotonic() - self.started, 1e-9)

@@ -1,0 +1,69 @@
+"""LoRA on a base model, with the target modules usual for its family."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from peft import LoraConfig, TaskType, get_peft_model
+
+from finetune_cot.errors import UsageError
+
+TARGETS_BY_FAMILY = {
+    "gpt2": ("c_attn", "c_proj", "c_fc"),
+    "gpt_neox": ("query_key_value",),
+    "bloom": ("query_key_value",),
+    "t5": ("q", "k", "v"),
+    "mt5": ("q", "k", "v"),
+}
+"""Target modules by ``config.model_type``, for families whose attention has other names than most."""
+
+USUAL_TARGETS = ("q_proj", "k_proj", "v_proj")
+
+
+def add_lora(
+    model: Any,
+    *,
+    base_name: str,
+    rank: int,
+    alpha: float,
+    dropout: float,
+    targets: Sequence[str] | None,
+    seed: int,
+) -> Any:
+    """Freeze a model and give it trainable LoRA matrices (Hu et al. 2022), initialized from the seed.
+
+    Args:
+        model: A transformers model.
+        base_name: Name of the base model, recorded with the adapter.
+        rank: Inner dimension of the matrices A and B.
+        alpha: Scale; the update is ``alpha / rank * B A x``.
+        dropout: Probability of dropping an input of A while training.
+        targets: Names of the modules, ``all-linear``, or None for those usual for the family.
+        seed: Seed of A; B starts at zero.
+
+    Raises:
+        UsageError: no module of the model has one of the names.
+    """
+    names = targets or TARGETS_BY_FAMILY.get(model.config.model_type, USUAL_TARGETS)
+    config = LoraConfig(
+        task_type=TaskType.SEQ_2_SEQ_LM if model.config.is_encoder_decoder else TaskType.CAUSAL_LM,
+        r=rank,
+        lora_alpha=alpha,  # type: ignore[arg-type]
+        lora_dropout=dropout,
+        target_modules="all-linear" if list(names) == ["all-linear"] else list(names),
+        fan_in_fan_out=model.config.model_type == "gpt2",
+    )
+    torch.manual_seed(seed)
+    try:
+        adapted = get_peft_model(model, config)
+    except ValueError:
+        known = sorted(
+            {name.rpartition(".")[2] for name, part in model.named_modules() if hasattr(part, "weight")}
+        )
+        raise UsageError(
+            f"no module of this model is called {', '.join(names)}",
+            where="--lora-targets",
+            remedy=f"its modules are: {', '.join(known)}",
+        ) from None
+    adapted.peft_config["default"].base_model_name_or_path = base_name
+    return adapted

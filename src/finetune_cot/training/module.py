@@ -1,0 +1,91 @@
+"""The Lightning module: losses, optimizer, and what of it goes into a checkpoint."""
+
+import math
+from collections import defaultdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as lightning
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+from transformers import get_scheduler
+
+from finetune_cot.batches.collation import Batch
+from finetune_cot.errors import TrainingError
+from finetune_cot.training.loss import mean_sample_losses, mean_token_loss
+from finetune_cot.training.settings import TrainingSettings
+from finetune_cot.training.weights import save_weights, set_trainable_weights
+
+
+class FineTuning(lightning.LightningModule):
+    """Fine-tunes a model's trainable parameters on label tokens, and measures the dev loss of each task.
+
+    Args:
+        model: A transformers model or PEFT adapter on one.
+        settings: Learning rate, schedule and the like.
+        total_steps: Optimizer steps of the whole run, for the schedule.
+    """
+
+    def __init__(self, model: Any, settings: TrainingSettings, total_steps: int) -> None:
+        super().__init__()
+        self.model = model
+        self.settings = settings
+        self.total_steps = total_steps
+        self.dev_losses: dict[str, list[float]] = defaultdict(list)
+        """Losses of the dev samples of each task, from the last pass over the dev set."""
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Move a batch's tensors."""
+        return batch.to(device)
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Seed dropout by the batch's place in the run, so that a resumed run draws the same."""
+        torch.manual_seed(hash((self.settings.seed, self.current_epoch, batch_idx)) % 2**63)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Mean loss of the label tokens.
+
+        Raises:
+            TrainingError: the loss is not a finite number.
+        """
+        loss = mean_token_loss(self.model, batch)
+        if not math.isfinite(loss.item()):
+            raise TrainingError(
+                f"the loss became {loss.item()} in epoch {self.current_epoch + 1}, step {self.global_step + 1}",
+                remedy="the last good checkpoint is kept; try a lower --lr, a --gradient-clip, or bf16 for 16-mixed",
+            )
+        return loss
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget the losses of the last pass."""
+        self.dev_losses.clear()
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Collect the loss of each dev sample under its task."""
+        for task, loss in zip(batch.tasks, mean_sample_losses(self.model, batch).tolist(), strict=True):
+            self.dev_losses[task].append(loss)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW on the trainable parameters; the schedule counts optimizer steps."""
+        parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        optimizer = torch.optim.AdamW(
+            parameters, lr=self.settings.lr, weight_decay=self.settings.weight_decay
+        )
+        name = "constant_with_warmup" if self.settings.schedule == "constant" else self.settings.schedule
+        warmup_steps = round(self.settings.warmup * self.total_steps)
+        scheduler = get_scheduler(name, optimizer, warmup_steps, self.total_steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Leave the weights to a file of their own, in the form that PEFT or transformers reads."""
+        checkpoint["state_dict"] = {}
+        checkpoint["write_weights"] = partial(save_weights, self.model)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Put the trainable weights back; every one must be there."""
+        folder: Path = checkpoint["folder"]
+        for file in sorted(folder.glob("*model*.safetensors")):
+            set_trainable_weights(self.model, load_file(file), where=file)
+        checkpoint["state_dict"] = self.state_dict()
