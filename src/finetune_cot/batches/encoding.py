@@ -39,7 +39,7 @@ def encode(
 ) -> EncodedExample:
     """Tokenize segments; the end-of-sequence token closes each labelled one.
 
-    The prompt is tokenized by itself, as generation does it, so that training and generation see the same ids.
+    The prompt is tokenized by itself, as in generation, so that training and generation see the same ids.
 
     Args:
         tokenizer: A transformers tokenizer with an end-of-sequence token.

@@ -18,8 +18,8 @@ TENSORS_FILE = "trainer_state.safetensors"
 class SafetensorsCheckpointIO(CheckpointIO):
     """Writes what Lightning saves: tensors as safetensors, everything else as JSON, the folder in one rename.
 
-    The module's own part of the checkpoint may hold ``write_weights``, a function that writes the weights into
-    the folder in the form that other programs read; they are kept there alone.
+    The checkpoint holds ``write_weights``, a function that writes the weights into the folder in the form
+    that other programs read; they are kept there alone.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
@@ -53,7 +53,7 @@ class SafetensorsCheckpointIO(CheckpointIO):
 
 
 def _take_tensors(value: Any, place: str, tensors: dict[str, Tensor]) -> Any:
-    """The value with every tensor moved into ``tensors``, and mappings as pairs so that keys keep their type."""
+    """The value with its tensors moved into ``tensors``, and mappings as pairs: keys keep their type."""
     if isinstance(value, Tensor):
         tensors[place] = value.detach().cpu().contiguous().clone()
         return {"tensor": place}

@@ -53,8 +53,8 @@ class FineTuning(lightning.LightningModule):
         loss = mean_token_loss(self.model, batch)
         if not math.isfinite(loss.item()):
             raise TrainingError(
-                f"the loss became {loss.item()} in epoch {self.current_epoch + 1}, step {self.global_step + 1}",
-                remedy="the last good checkpoint is kept; try a lower --lr, a --gradient-clip, or bf16 for 16-mixed",
+                f"the loss is {loss.item()} in epoch {self.current_epoch + 1}, step {self.global_step + 1}",
+                remedy="the last good checkpoint is kept; try a lower --lr, or bf16-mixed for 16-mixed",
             )
         return loss
 

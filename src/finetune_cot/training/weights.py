@@ -39,7 +39,7 @@ def set_trainable_weights(model: Any, weights: Mapping[str, Tensor], where: obje
     ]
     if differing:
         raise ModelError(
-            f"these weights are not of this model and adapter: {len(differing)} differ, such as {differing[0]}",
+            f"weights of another model or adapter: {len(differing)} differ, such as {differing[0]}",
             where=where,
             remedy="give the model and the LoRA options that the weights were trained with",
         )
