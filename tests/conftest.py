@@ -21,3 +21,27 @@ def saved_dir(tmp_path: Path) -> Path:
     folder = tmp_path / "saved"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_llama_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a tiny random Llama with a chat template; do not write into it."""
+    from tests.tiny_models import write_llama
+
+    return write_llama(tmp_path_factory.mktemp("models") / "tiny-llama")
+
+
+@pytest.fixture(scope="session")
+def tiny_gpt2_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a tiny random GPT-2; do not write into it."""
+    from tests.tiny_models import write_gpt2
+
+    return write_gpt2(tmp_path_factory.mktemp("models") / "tiny-gpt2")
+
+
+@pytest.fixture(scope="session")
+def tiny_t5_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a tiny random T5; do not write into it."""
+    from tests.tiny_models import write_t5
+
+    return write_t5(tmp_path_factory.mktemp("models") / "tiny-t5")
