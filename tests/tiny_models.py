@@ -7,7 +7,7 @@ from typing import Any
 CORPUS = (
     "Question: Ann has 3 apples and buys 4 more. How many apples does she have? Let's think step by step.",
     "Ann starts with 3 apples. She buys 4 more, so she has 3 + 4 = 7 apples. The answer is 7.",
-    "Question: Is the coin still heads up? A coin is heads up. Bob flips the coin. Therefore, the answer is no.",
+    "Question: Is the coin still heads up? A coin is heads up. Bob flips it. Therefore, the answer is no.",
     "Question: Take the last letters of the words in 'Tom Lee' and concatenate them. --> me END ###",
     "Instruction: Translate the sentence, then sort the list of words: pear, fig, plum. Answer:",
 )
