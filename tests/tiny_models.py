@@ -113,6 +113,7 @@ def write_tokenizer(
     settings: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast", **special}
     settings |= {"chat_template": chat_template} if chat_template else {}
     settings |= {"model_max_length": 512, "clean_up_tokenization_spaces": False}
+    settings["model_input_names"] = ["input_ids", "attention_mask"]
     (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
     return int(tokenizer.get_vocab_size())
 
