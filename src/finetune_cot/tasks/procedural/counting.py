@@ -10,11 +10,11 @@ CATEGORIES = {
     "fruits": "a pear,a plum,a mango,a banana,a peach,a cherry,an apple,an apricot,a lime,a grape",
     "animals": "a horse,a goat,a sparrow,a hedgehog,a frog,a camel,a badger,an owl,an otter,a salmon",
     "tools": "a hammer,a saw,a wrench,a chisel,a drill,a file,an axe,a screwdriver,a spade,a rake",
-    "musical instruments": "a violin,a trumpet,a flute,a harp,a drum,a cello,an oboe,a banjo,an accordion",
+    "musical instruments": "a violin,a trumpet,a flute,a harp,a drum,a cello,an oboe,a banjo,a lute,a tuba",
     "pieces of clothing": "a scarf,a shirt,a coat,a sock,a skirt,a glove,an apron,a sweater,a vest,a hat",
     "vehicles": "a bus,a tram,a bicycle,a truck,a canoe,a sled,an airplane,a scooter,a ferry,a tractor",
 }
-PLACES = (
+PICTURES = (
     "A picture book shows",
     "A child has drawn",
     "A sheet of stickers shows",
@@ -24,8 +24,8 @@ PLACES = (
 
 
 def count_letter(rng: Random) -> Problem:
-    """How often a letter occurs in two words, at least once."""
-    words = rng.sample(WORDS, 2)
+    """How often a letter occurs in three words, at least once."""
+    words = rng.sample(WORDS, 3)
     letter = rng.choice("".join(words))
     phrase = " ".join(words)
     question = rng.choice(
@@ -35,10 +35,11 @@ def count_letter(rng: Random) -> Problem:
             f'How often do you write {letter} when you write "{phrase}"?',
         )
     )
-    one, two = (word.count(letter) for word in words)
-    spelling = " ".join(f"{'-'.join(word)} has {word.count(letter)}." for word in words)
+    counts = [word.count(letter) for word in words]
+    total = sum(counts)
+    spelling = " ".join(f"{'-'.join(word)} has {count}." for word, count in zip(words, counts, strict=True))
     closing = rng.choice(("Together that is", "In total"))
-    return Problem(question, f"{spelling} {closing} {one} + {two} = {one + two}.", str(one + two))
+    return Problem(question, f"{spelling} {closing} {' + '.join(map(str, counts))} = {total}.", str(total))
 
 
 def count_items(rng: Random) -> Problem:
@@ -49,7 +50,7 @@ def count_items(rng: Random) -> Problem:
         thing for other in others for thing in rng.sample(CATEGORIES[other].split(","), rng.randint(1, 2))
     ]
     things = rng.sample([*wanted, *rest], len(wanted) + len(rest))
-    question = f"{rng.choice(PLACES)} {listed(things)}. " + rng.choice(
+    question = f"{rng.choice(PICTURES)} {listed(things)}. " + rng.choice(
         (f"How many {asked} are there?", f"How many of these are {asked}?")
     )
     names = [thing.partition(" ")[2] for thing in things if thing in wanted]

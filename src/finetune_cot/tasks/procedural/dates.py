@@ -108,16 +108,15 @@ def weekday_shift(rng: Random) -> Problem:
         )
     )
     weeks, rest = divmod(days, 7)
-    steps = [f"{days} days are {WEEK.count(weeks)} and {DAY.count(rest)}, and whole weeks change nothing."]
-    if not weeks:
-        steps = []
-    elif not rest:
-        steps = [f"{days} days are exactly {WEEK.count(weeks)}, and whole weeks change nothing."]
     path = [WEEKDAYS[(start + (-step if back else step)) % 7] for step in range(rest + 1)]
+    steps = []
+    if weeks:
+        length = f"{WEEK.count(weeks)} and {DAY.count(rest)}" if rest else f"exactly {WEEK.count(weeks)}"
+        steps.append(f"{days} days are {length}, and whole weeks change nothing.")
     if rest:
         direction = "back" if back else "on"
         steps.append(f"Counting {direction} {DAY.count(rest)} from {path[0]}: {comma_separated(path[1:])}.")
-    return Problem(question, f"{' '.join(steps)} So it is {path[-1]}.".strip(), path[-1])
+    return Problem(question, f"{' '.join(steps)} So it is {path[-1]}.", path[-1])
 
 
 def clock_time(rng: Random) -> Problem:

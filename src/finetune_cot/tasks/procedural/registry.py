@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
+from itertools import chain
 from types import MappingProxyType
 
 from finetune_cot.errors import UsageError
@@ -90,15 +91,20 @@ def bundled_dataset(key: str, count_per_task: int | None = None, seed: int = 0) 
         UsageError: there is no such data set.
         DataError: a task has fewer different questions.
     """
-    source = f"generated from seed {seed}"
-    if key != ALL_TASKS:
-        task_key = key.removeprefix(_PREFIX)
-        samples = generate_samples(task_key, 300 if count_per_task is None else count_per_task, seed)
-        return Dataset(key, samples, source, {task_key: procedural_tasks()[task_key].answer_format})
-    tasks = procedural_tasks()
-    columns = [
-        generate_samples(task, 120 if count_per_task is None else count_per_task, seed) for task in tasks
-    ]
-    turns = (sample for turn in zip(*columns, strict=True) for sample in turn)
-    samples = tuple(replace(sample, sample_index=index) for index, sample in enumerate(turns))
-    return Dataset(key, samples, source, {key: task.answer_format for key, task in tasks.items()})
+    if not is_bundled(key):
+        raise UsageError(
+            f"there is no bundled data set {key!r}", remedy=f"choose one of: {', '.join(bundled_keys())}"
+        )
+    together = key == ALL_TASKS
+    tasks = {
+        task_key: task
+        for task_key, task in procedural_tasks().items()
+        if together or key == _PREFIX + task_key
+    }
+    count = (120 if together else 300) if count_per_task is None else count_per_task
+    rounds = zip(*(generate_samples(task_key, count, seed) for task_key in tasks), strict=True)
+    samples = tuple(
+        replace(sample, sample_index=index) for index, sample in enumerate(chain.from_iterable(rounds))
+    )
+    formats = {task_key: task.answer_format for task_key, task in tasks.items()}
+    return Dataset(key, samples, f"generated from seed {seed}", formats)

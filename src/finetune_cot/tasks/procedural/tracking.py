@@ -51,7 +51,7 @@ def coin_flip(rng: Random) -> Problem:
     yes_no = "no" if end else "yes"
     if rng.random() < 0.5:
         count = sum(turns)
-        times = "once" if count == 1 else f"{count} times"
+        times = ("0 times", "once", "twice", "3 times", "4 times")[count]
         effect = "an odd number, so it changes to" if count % 2 else "an even number, so it is still"
         steps = f"The coin begins with {SIDES[start]} and is turned {times}, {effect} {SIDES[end]}."
     else:

@@ -22,7 +22,7 @@ UNITS = (
     (DAY, 24, HOUR),
     (Noun("week", "weeks"), 7, DAY),
     (Noun("year", "years"), 12, Noun("month", "months")),
-    (Noun("dozen eggs", "dozen eggs"), 12, Noun("egg", "eggs")),
+    (Noun("foot", "feet"), 12, Noun("inch", "inches")),
     (Noun("euro", "euros"), 100, Noun("cent", "cents")),
 )
 """A large unit, how many small ones it is, and the small unit."""
@@ -32,14 +32,11 @@ def unit_conversion(rng: Random) -> Problem:
     """A whole number of units in a larger or smaller unit."""
     large, factor, small = rng.choice(UNITS)
     number = rng.randint(2, 250)
-    rule = f"{large.count(1)} {'are' if large.one.startswith('dozen') else 'is'} {factor} {small.many}."
     if rng.random() < 0.5:
-        source, target, value, result = large, small, number, number * factor
-        step = f"{number} * {factor} = {result}"
+        source, target, value, result, sign = large, small, number, number * factor, "*"
         reason = rng.choice(("so multiply", "so the number grows"))
     else:
-        source, target, value, result = small, large, number * factor, number
-        step = f"{value} / {factor} = {result}"
+        source, target, value, result, sign = small, large, number * factor, number, "/"
         reason = rng.choice(("so divide", "so the number shrinks"))
     question = rng.choice(
         (
@@ -48,7 +45,8 @@ def unit_conversion(rng: Random) -> Problem:
             f"Express {source.count(value)} in {target.many}.",
         )
     )
-    return Problem(question, f"{rule[:-1]}, {reason}: {step}.", str(result))
+    rule = f"{large.count(1)} is {small.count(factor)}"
+    return Problem(question, f"{rule}, {reason}: {value} {sign} {factor} = {result}.", str(result))
 
 
 TASKS = (ProceduralTask("unit_conversion", "units", 2, AnswerFormat("number"), unit_conversion),)
