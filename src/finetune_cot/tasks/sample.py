@@ -100,3 +100,5 @@ class Split:
     """Sample indices."""
     generated: bool
     """Whether it was drawn by the published rule rather than read from a file."""
+    absent: int = 0
+    """Samples that the split names and the data set does not have, such as AQuA's training part."""
