@@ -1,0 +1,241 @@
+"""Completion files: ``{"metadata": {...}, "data": {"<sample_index>": [{...}]}}``, and the journal behind them.
+
+While completions are being written they go to a journal, a line each. When all are there, the JSON file is written
+from it at once and the journal removed. Files without our checksum, such as published ones, are read as they are.
+"""
+
+import contextlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from finetune_cot.artifacts.files import read_json, sha256_json, write_text_atomic
+from finetune_cot.artifacts.journal import append_records, begin_journal, read_journal
+from finetune_cot.artifacts.lock import artifact_lock
+from finetune_cot.artifacts.manifest import Manifest, to_dict
+from finetune_cot.errors import ArtifactError
+
+Key = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What a model wrote for a question."""
+
+    sample_index: int
+    completion_index: int
+    question: str
+    answer: str
+    """The right answer, by the data set."""
+    prompt: str
+    """What the answer was asked with; in two steps, the second step's prompt."""
+    completion: str
+    reasoning_prompt: str | None = None
+    reasoning_completion: str | None = None
+    finish_reason: str | None = None
+    """``stop``, ``length``, ``content_filter``; None where it is not known."""
+    reasoning_finish_reason: str | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """Further fields of the file, such as token counts."""
+
+    @property
+    def key(self) -> Key:
+        """Sample index and completion index."""
+        return self.sample_index, self.completion_index
+
+
+@dataclass(frozen=True)
+class CompletionFile:
+    """Completions of one id, sorted by sample and completion index."""
+
+    path: Path
+    metadata: Mapping[str, Any]
+    completions: tuple[Completion, ...]
+
+
+_FIELDS = tuple(item.name for item in fields(Completion) if item.name != "extra")
+_REQUIRED = {"sample_index": int, "question": str, "answer": str, "prompt": str, "completion": str}
+_OWN_METADATA = ("manifest", "sha256")
+
+
+def read_completions(path: Path) -> CompletionFile:
+    """Completions of a file and of the journal beside it.
+
+    Raises:
+        ArtifactError: neither is there, or one is torn or was edited.
+    """
+    journal = journal_path(path)
+    if not path.exists() and not journal.exists():
+        raise ArtifactError(
+            "there are no such completions",
+            where=path,
+            remedy="`ftcot teach` or `ftcot evaluate` writes them",
+        )
+    metadata, completions = _read_finished(path) if path.exists() else ({}, {})
+    if journal.exists():
+        content = read_journal(journal)
+        metadata = metadata or content.header
+        completions = completions | _journaled(journal, content.records)
+    return CompletionFile(path, metadata, _sorted(completions))
+
+
+@contextlib.contextmanager
+def open_completions(
+    path: Path, metadata: Mapping[str, Any], identity: Iterable[str], command: str
+) -> Iterator["CompletionStore"]:
+    """Hold a completion file for adding to it.
+
+    Args:
+        path: The completion file.
+        metadata: What the completions are, such as base model, prediction template and temperature.
+        identity: Which of the metadata must agree with what the file and its journal say of themselves.
+        command: The command that holds the file, for the message to others.
+
+    Raises:
+        ArtifactError: another run holds it, it was made in another way, or it is torn or was edited.
+    """
+    with artifact_lock(path, command):
+        finished_metadata, finished = _read_finished(path) if path.exists() else ({}, {})
+        _refuse_other(path, finished_metadata, metadata, identity)
+        journal = journal_path(path)
+        journaled: dict[Key, Completion] = {}
+        size = 0
+        if journal.exists():
+            content = read_journal(journal)
+            _refuse_other(journal, content.header, metadata, identity)
+            journaled = _journaled(journal, content.records)
+            size = content.size
+        yield CompletionStore(path, {**finished_metadata, **metadata}, finished, journaled, size)
+
+
+class CompletionStore:
+    """A completion file that this process holds: what is in it, and what it adds."""
+
+    def __init__(
+        self,
+        path: Path,
+        metadata: Mapping[str, Any],
+        finished: Mapping[Key, Completion],
+        journaled: Mapping[Key, Completion],
+        journal_size: int,
+    ) -> None:
+        self.path = path
+        self.finished = finished
+        """Completions of the JSON file."""
+        self.journaled = dict(journaled)
+        """Completions of the journal, of this run and of an interrupted one."""
+        self._metadata = metadata
+        self._journal_size = journal_size
+
+    @property
+    def completions(self) -> dict[Key, Completion]:
+        """Everything so far."""
+        return {**self.finished, **self.journaled}
+
+    def append(self, completions: Iterable[Completion]) -> None:
+        """Add completions; they survive a kill once this returns.
+
+        Raises:
+            ArtifactError: they cannot be written.
+        """
+        new = {completion.key: completion for completion in completions}
+        if not new:
+            return
+        journal = journal_path(self.path)
+        if self._journal_size == 0:
+            begin_journal(journal, self._metadata)
+            self._journal_size = journal.stat().st_size
+        self._journal_size = append_records(journal, self._journal_size, map(to_record, new.values()))
+        self.journaled |= new
+
+    def finish(self, manifest: Manifest) -> Path:
+        """Write the JSON file from everything so far and remove the journal; nothing, where nothing is new.
+
+        Raises:
+            ArtifactError: it cannot be written; the journal is kept.
+        """
+        if not self.path.exists() or not self.journaled.items() <= self.finished.items():
+            data: dict[str, list[dict[str, Any]]] = {}
+            for completion in _sorted(self.completions):
+                data.setdefault(str(completion.sample_index), []).append(to_record(completion))
+            own = {"manifest": to_dict(manifest), "sha256": sha256_json(data)}
+            write_text_atomic(self.path, _layout({**self._metadata, **own}, data))
+        journal_path(self.path).unlink(missing_ok=True)
+        return self.path
+
+
+def journal_path(path: Path) -> Path:
+    """Where the journal of a completion file lies."""
+    return path.with_suffix(".journal.jsonl")
+
+
+def to_record(completion: Completion) -> dict[str, Any]:
+    """A completion as the file holds it; fields that are not known are left out."""
+    values = asdict(completion)
+    extra = values.pop("extra")
+    return {name: value for name, value in values.items() if value is not None} | extra
+
+
+def _from_record(record: Any, where: str) -> Completion:
+    if not isinstance(record, dict):
+        raise ArtifactError("is no completion", where=where)
+    for name, kind in _REQUIRED.items():
+        if not isinstance(record.get(name), kind):
+            raise ArtifactError(f"its {name!r} is missing or no {kind.__name__}", where=where)
+    known = {name: record[name] for name in _FIELDS if name in record}
+    extra = {name: value for name, value in record.items() if name not in known}
+    return Completion(**{"completion_index": 0, **known, "extra": extra})
+
+
+def _read_finished(path: Path) -> tuple[dict[str, Any], dict[Key, Completion]]:
+    content = read_json(path)
+    data = content.get("data") if isinstance(content, dict) else None
+    metadata = content.get("metadata", {}) if isinstance(content, dict) else None
+    if not isinstance(data, dict) or not isinstance(metadata, dict):
+        raise ArtifactError("has no `data` by sample index", where=path, remedy="is it a completion file?")
+    if "sha256" in metadata and metadata["sha256"] != sha256_json(data):
+        raise ArtifactError(
+            "was edited or is torn: its checksum does not fit",
+            where=path,
+            remedy="restore it; to keep an edit of yours, remove `sha256` from its metadata",
+        )
+    completions: dict[Key, Completion] = {}
+    for sample_index, records in data.items():
+        for position, record in enumerate(records):
+            completion = _from_record(record, f"{path}, sample {sample_index}, completion {position}")
+            completions[completion.key] = completion
+    return {name: value for name, value in metadata.items() if name not in _OWN_METADATA}, completions
+
+
+def _journaled(journal: Path, records: Iterable[Mapping[str, Any]]) -> dict[Key, Completion]:
+    completions = [
+        _from_record(record, f"{journal}, line {number}") for number, record in enumerate(records, start=2)
+    ]
+    return {completion.key: completion for completion in completions}
+
+
+def _refuse_other(
+    path: Path, known: Mapping[str, Any], wanted: Mapping[str, Any], identity: Iterable[str]
+) -> None:
+    for name in identity:
+        if known.get(name) is not None and known[name] != wanted[name]:
+            raise ArtifactError(
+                f"was made with {name} = {known[name]!r}, not {wanted[name]!r}",
+                where=path,
+                remedy="use another --completion-key or --saved-dir, or the options it was made with",
+            )
+
+
+def _sorted(completions: Mapping[Key, Completion]) -> tuple[Completion, ...]:
+    return tuple(completions[key] for key in sorted(completions))
+
+
+def _layout(metadata: Mapping[str, Any], data: Mapping[str, Any]) -> str:
+    """JSON with one sample a line: quick to write, and a difference between two files can be read."""
+    samples = ",\n".join(
+        f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in data.items()
+    )
+    head = json.dumps(metadata, ensure_ascii=False, indent=1)
+    return f'{{"metadata": {head},\n"data": {{\n{samples}\n}}}}\n'

@@ -1,0 +1,122 @@
+"""Training data under ``saved/finetune_data``: our JSON, and the lines that OpenAI's platform takes."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from finetune_cot.artifacts.files import read_json, sha256_json, write_text_atomic
+from finetune_cot.artifacts.manifest import Manifest, sidecar, to_dict, write_manifest
+from finetune_cot.errors import ArtifactError
+
+
+@dataclass(frozen=True)
+class FinetuneRow:
+    """A question with the rationale to learn, or with its answer alone."""
+
+    sample_index: int
+    completion_index: int
+    task: str
+    question: str
+    reasoning: str | None
+    answer: str
+
+
+@dataclass(frozen=True)
+class FinetuneData:
+    """Training data that `train` reads."""
+
+    metadata: Mapping[str, Any]
+    rows: tuple[FinetuneRow, ...]
+
+
+def write_finetune_json(
+    path: Path, rows: Sequence[FinetuneRow], metadata: Mapping[str, Any], manifest: Manifest, overwrite: bool
+) -> bool:
+    """Write training data for `train`.
+
+    Returns:
+        False where the file already held just this.
+
+    Raises:
+        ArtifactError: a different file is there and ``overwrite`` is false, or it cannot be written.
+    """
+    data = [asdict(row) for row in rows]
+    digest = sha256_json(data)
+    if path.exists() and not overwrite:
+        if read_finetune_json(path).rows == tuple(rows):
+            return False
+        raise _different(path)
+    lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in data)
+    own = {**metadata, "manifest": to_dict(manifest), "sha256": digest}
+    head = json.dumps(own, ensure_ascii=False, indent=1)
+    write_text_atomic(path, f'{{"metadata": {head},\n"data": [\n{lines}\n]}}\n')
+    return True
+
+
+def write_finetune_lines(
+    path: Path, rows: Sequence[Mapping[str, Any]], manifest: Manifest, overwrite: bool
+) -> bool:
+    """Write one JSON object a line, with the manifest in a file beside it.
+
+    Returns:
+        False where the file already held just this.
+
+    Raises:
+        ArtifactError: a different file is there and ``overwrite`` is false, or it cannot be written.
+    """
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    if path.exists() and not overwrite:
+        if path.read_text(encoding="utf-8") == text:
+            return False
+        raise _different(path)
+    write_text_atomic(path, text)
+    write_manifest(sidecar(path), manifest)
+    return True
+
+
+def read_finetune_json(path: Path) -> FinetuneData:
+    """Read training data.
+
+    Raises:
+        ArtifactError: it is missing, torn, edited, or holds a row of another form; names the row.
+    """
+    content = read_json(path)
+    if not isinstance(content, dict) or not isinstance(content.get("data"), list):
+        raise ArtifactError(
+            "has no list of `data`", where=path, remedy="`ftcot build-finetune-data` writes it"
+        )
+    metadata = content.get("metadata", {})
+    if "sha256" in metadata and metadata["sha256"] != sha256_json(content["data"]):
+        raise ArtifactError(
+            "was edited or is torn: its checksum does not fit",
+            where=path,
+            remedy="run `ftcot build-finetune-data --overwrite`; to keep an edit, remove `sha256` from its metadata",
+        )
+    return FinetuneData(
+        metadata, tuple(_row(row, f"{path}, row {number}") for number, row in enumerate(content["data"]))
+    )
+
+
+def _row(row: Any, where: str) -> FinetuneRow:
+    kinds = {
+        "sample_index": int,
+        "completion_index": int,
+        "task": str,
+        "question": str,
+        "reasoning": str | None,
+        "answer": str,
+    }
+    for name, kind in kinds.items():
+        if not isinstance(row, dict) or name not in row or not isinstance(row[name], kind):
+            raise ArtifactError(f"its {name!r} is missing or of the wrong type", where=where)
+    return FinetuneRow(**{name: row[name] for name in kinds})
+
+
+def _different(path: Path) -> ArtifactError:
+    return ArtifactError(
+        "other training data of this name is there",
+        where=path,
+        remedy="use --overwrite, or another --finetune-key",
+    )

@@ -1,0 +1,73 @@
+"""One run at a time on an artifact; the second is told who holds it."""
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from finetune_cot.errors import ArtifactError
+
+
+@contextlib.contextmanager
+def artifact_lock(path: Path, command: str) -> Iterator[None]:
+    """Hold an artifact for writing; the system frees it when the process ends, however it ends.
+
+    Args:
+        path: The artifact's path; the lock is a hidden file beside it.
+        command: The ``ftcot`` command that holds it, for the message to others.
+
+    Raises:
+        ArtifactError: another process holds the artifact, or its folder cannot be written to.
+    """
+    lock = path.with_name(f".{path.name}.lock")
+    descriptor = _acquire(lock, path)
+    try:
+        holder = {
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "command": command,
+            "since": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _acquire(lock: Path, path: Path) -> int:
+    while True:
+        try:
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise ArtifactError(
+                f"cannot be locked for writing: {error.strerror}",
+                where=path,
+                remedy="choose another --saved-dir",
+            ) from None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            message = f"is in use by {_holder(descriptor)}"
+            os.close(descriptor)
+            remedy = "wait for it to finish, or stop it"
+            raise ArtifactError(message, where=path, remedy=remedy) from None
+        # The last holder may have removed the file between our opening and locking it.
+        with contextlib.suppress(FileNotFoundError):
+            if os.fstat(descriptor).st_ino == lock.stat().st_ino:
+                return descriptor
+        os.close(descriptor)
+
+
+def _holder(descriptor: int) -> str:
+    try:
+        holder = json.loads(os.pread(descriptor, 4096, 0))
+    except json.JSONDecodeError:
+        return "another run"
+    return "`ftcot {command}` (process {pid} on {host}, since {since})".format(**holder)
