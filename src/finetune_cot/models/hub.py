@@ -31,9 +31,15 @@ def fetch_model(name: str, *, weights: bool = True) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=patterns, etag_timeout=10))
     except GatedRepoError:
-        what, remedy = "its terms must be accepted first", f"do so at https://huggingface.co/{name}, then {_LOGIN}"
+        what, remedy = (
+            "its terms must be accepted first",
+            f"do so at https://huggingface.co/{name}, then {_LOGIN}",
+        )
     except RepositoryNotFoundError:
-        what, remedy = "no such model on the Hugging Face hub", f"check --model-key; if it is private, {_LOGIN}"
+        what, remedy = (
+            "no such model on the Hugging Face hub",
+            f"check --model-key; if it is private, {_LOGIN}",
+        )
     except (OSError, ValueError):
         what = "the model is not in the local cache, and the Hugging Face hub does not give it out now"
         remedy = "go online, or give a model's folder or the embedded SmolLM2-135M-Instruct as --model-key"

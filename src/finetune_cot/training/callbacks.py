@@ -12,20 +12,12 @@ import lightning.pytorch as lightning
 import torch
 from lightning.pytorch.callbacks import Callback
 
+from finetune_cot.artifacts.checkpoints import BEST, EPOCH_LOG, EPOCHS, LAST, STEP_LOG, epoch_folder
 from finetune_cot.artifacts.files import write_directory_atomic, write_text_atomic
 from finetune_cot.batches.collation import Batch
 from finetune_cot.errors import TrainingError
 from finetune_cot.training.settings import EpochLosses
 from finetune_cot.training.weights import save_weights, trainable_weights
-
-LAST, BEST, EPOCHS = "last", "best", "epochs"
-STEP_LOG = "steps.csv"
-EPOCH_LOG = "epochs.csv"
-
-
-def epoch_folder(folder: Path, epoch: int) -> Path:
-    """Where the weights after an epoch, counted from 1, are kept."""
-    return folder / EPOCHS / f"epoch_{epoch:03d}"
 
 
 class TrainingLog(Callback):

@@ -11,10 +11,11 @@ from typing import Any
 import lightning.pytorch as lightning
 from lightning.pytorch.loggers import Logger
 
+from finetune_cot.artifacts.checkpoints import LAST
 from finetune_cot.batches.collation import ShuffledBatches, SortedBatches
 from finetune_cot.batches.encoding import EncodedExample
 from finetune_cot.errors import UsageError
-from finetune_cot.training.callbacks import LAST, Checkpoints, ProgressReport, TrainingLog
+from finetune_cot.training.callbacks import Checkpoints, ProgressReport, TrainingLog
 from finetune_cot.training.checkpoint_io import SafetensorsCheckpointIO
 from finetune_cot.training.module import FineTuning
 from finetune_cot.training.settings import TrainingOutcome, TrainingSettings

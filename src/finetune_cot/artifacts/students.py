@@ -1,0 +1,57 @@
+"""``model_metadata``: what is known of a student, so that other commands find its weights by its keys."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from finetune_cot.artifacts.files import read_json, write_json_atomic
+from finetune_cot.errors import ArtifactError
+
+
+@dataclass(frozen=True)
+class Student:
+    """A fine-tuned model: what it was made from and how, and where each of its runs lies."""
+
+    model_key: str
+    """Key of the base model, as it was given to `train`."""
+    finetune_key: str
+    """Key of its training data."""
+    train_key: str
+    """Key of its way of training."""
+    method: str
+    """``lora`` or ``full``."""
+    template: str | None
+    """Template of its training samples; None for instruction data."""
+    checkpoints: Mapping[str, str]
+    """Checkpoint folder of each run, relative to ``saved/``, by the run's number."""
+    training_samples: int
+    """Samples that it was trained on."""
+    rationales_per_question: int | None = None
+    """Rationales of each question at most; None where the data hold none."""
+    teacher: str | None = None
+    """Slug of the model that wrote the rationales."""
+
+
+def write_student(path: Path, student: Student) -> None:
+    """Write a student's metadata; runs that the file already names are kept.
+
+    Raises:
+        ArtifactError: the file is torn or of another form, or cannot be written.
+    """
+    earlier = read_student(path).checkpoints if path.exists() else {}
+    write_json_atomic(path, {**asdict(student), "checkpoints": {**earlier, **student.checkpoints}})
+
+
+def read_student(path: Path) -> Student:
+    """Read a student's metadata.
+
+    Raises:
+        ArtifactError: the file is missing, torn or of another form.
+    """
+    values = read_json(path)
+    try:
+        return Student(**values)
+    except TypeError:
+        raise ArtifactError(
+            "is no student's metadata", where=path, remedy="`ftcot train` writes it"
+        ) from None
