@@ -74,7 +74,7 @@ def model_aliases() -> tuple[str, ...]:
 
 
 def resolve(model_key: str) -> ResolvedModel:
-    """What a key means: a folder's path, else an alias, else an existing folder's name, else a name on the hub.
+    """What a key means: a folder's path, an alias, an existing folder's name, or else a name on the hub.
 
     Raises:
         ModelError: it is none of them.

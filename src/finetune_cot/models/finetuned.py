@@ -1,0 +1,185 @@
+"""Fine-tuned models: checkpoints, adapters and exported folders, loaded whole or not at all."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from finetune_cot.artifacts.checkpoints import is_checkpoint, weights_folder
+from finetune_cot.artifacts.students import Student, read_student
+from finetune_cot.errors import ModelError
+from finetune_cot.models.loading import (
+    LoadedModel,
+    load_folder,
+    load_model,
+    model_folder,
+    pick_device,
+    quiet_transformers,
+    told_as_model_error,
+    weights_dtype,
+)
+from finetune_cot.models.registry import resolve
+from finetune_cot.models.safety import read_object
+
+ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+STUDENT_FILE = "student.json"
+
+
+def load_finetuned(
+    folder: Path,
+    *,
+    model_key: str | None = None,
+    precision: str = "32-true",
+    device: str = "auto",
+    merged: bool = True,
+) -> LoadedModel:
+    """Load a fine-tuned model from a checkpoint, an adapter's folder, or a whole model's folder.
+
+    Args:
+        folder: What `train` or `export-hf` wrote, or a folder in the form of PEFT or transformers.
+        model_key: The base model, if not the one that the folder names.
+        precision: Number format, by Lightning's names.
+        device: Where it shall run.
+        merged: Whether an adapter is merged into the base model, which makes it as fast as that.
+
+    Raises:
+        ModelError: nothing of the kind is there, it is torn, or it does not fit the base model in every key.
+        UsageError: the device is not there.
+    """
+    if not folder.is_dir():
+        raise ModelError("no fine-tuned model is there", where=folder, remedy="check --load-model-dir")
+    weights = weights_folder(folder) if is_checkpoint(folder) else folder
+    student = student_of(folder)
+    if (weights / ADAPTER_CONFIG).is_file():
+        base_key = _base_of_adapter(weights, student, model_key)
+        # Merging rounds, so that it is done in float32 whatever the precision is.
+        base = load_model(base_key, precision="32-true" if merged else precision, device=device)
+        return _with_precision(with_adapter(base, weights, merged=merged), precision)
+    if not (weights / "config.json").is_file():
+        raise ModelError(
+            "is neither a checkpoint, nor an adapter, nor a model",
+            where=folder,
+            remedy="give a folder that `ftcot train` or `ftcot export-hf` wrote",
+        )
+    return _load_whole(weights, student, model_key, precision, device)
+
+
+def student_of(folder: Path) -> Student | None:
+    """What a checkpoint's or export's folder says of the student in it; None where it says nothing.
+
+    Raises:
+        ArtifactError: the file is torn or of another form.
+    """
+    path = folder / STUDENT_FILE
+    return read_student(path) if path.is_file() else None
+
+
+def with_adapter(base: LoadedModel, folder: Path, *, merged: bool) -> LoadedModel:
+    """A base model with an adapter in PEFT's form, which must fit it in every key and shape.
+
+    Raises:
+        ModelError: the adapter is torn or belongs to another model.
+    """
+    from peft import PeftConfig, get_peft_model
+    from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
+
+    weights = read_weights(folder / ADAPTER_WEIGHTS)
+    read_object(folder / ADAPTER_CONFIG)
+    with quiet_transformers(), told_as_model_error(folder):
+        config = PeftConfig.from_pretrained(str(folder))
+        config.inference_mode = True
+        model: Any = get_peft_model(base.model, config)
+        _check_fit(get_peft_model_state_dict(model), weights, folder / ADAPTER_WEIGHTS, base.base_name)
+        set_peft_model_state_dict(model, weights)
+        if merged:
+            model = model.merge_and_unload()
+    return _replace_model(base, model.eval())
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Tensors of a safetensors file.
+
+    Raises:
+        ModelError: it is missing or torn.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise ModelError(
+            f"the weights are missing or torn: {error}", where=path, remedy="train or export again"
+        ) from None
+
+
+def _check_fit(
+    expected: Mapping[str, Tensor], found: Mapping[str, Tensor], where: Path, base_name: str
+) -> None:
+    missing, left_over = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
+    shapes = sorted(key for key in expected.keys() & found.keys() if expected[key].shape != found[key].shape)
+    kinds = (("missing", missing), ("left over", left_over), ("of another shape", shapes))
+    wrong = [f"{len(keys)} {kind}, such as {keys[0]}" for kind, keys in kinds if keys]
+    if wrong:
+        raise ModelError(
+            f"an adapter of another model than {base_name}: {'; '.join(wrong)}",
+            where=where,
+            remedy="give the model that it was trained on as --model-key",
+        )
+
+
+def _base_of_adapter(weights: Path, student: Student | None, model_key: str | None) -> str:
+    recorded = read_object(weights / ADAPTER_CONFIG).get("base_model_name_or_path")
+    names = [name for name in (student.model_key if student else None, recorded) if name]
+    if model_key is None:
+        if not names:
+            raise ModelError("does not name its base model", where=weights, remedy="give it as --model-key")
+        return names[0]
+    # Models of one family may fit each other's adapters in every shape.
+    if names and not any(_short_name(name) == _short_name(model_key) for name in names):
+        raise ModelError(
+            f"an adapter of another model: trained on {names[0]}, not {model_key}",
+            where=weights,
+            remedy=f"leave --model-key out, or give {names[0]}; if the model was only renamed, change"
+            f" base_model_name_or_path in {ADAPTER_CONFIG}",
+        )
+    return model_key
+
+
+def _short_name(model_key: str) -> str:
+    """A model's name without its owner or folder."""
+    try:
+        location = resolve(model_key).location
+    except ModelError:
+        location = model_key
+    return Path(location).expanduser().resolve().name.lower()
+
+
+def _load_whole(
+    weights: Path, student: Student | None, model_key: str | None, precision: str, device: str
+) -> LoadedModel:
+    base_key = model_key or (student.model_key if student else None)
+    target = pick_device(device)
+    has_tokenizer = (weights / "tokenizer_config.json").is_file()
+    if not has_tokenizer and not base_key:
+        raise ModelError("holds no tokenizer", where=weights, remedy="give its base model as --model-key")
+    tokenizer = None if has_tokenizer or not base_key else model_folder(base_key)[0]
+    return load_folder(
+        weights,
+        base_name=base_key or str(weights.resolve()),
+        precision=precision,
+        device=target,
+        tokenizer_folder=tokenizer,
+    )
+
+
+def _with_precision(loaded: LoadedModel, precision: str) -> LoadedModel:
+    model = loaded.model.to(weights_dtype(precision))
+    return LoadedModel(model, loaded.tokenizer, loaded.model_type, loaded.base_name, loaded.device, precision)
+
+
+def _replace_model(loaded: LoadedModel, model: Any) -> LoadedModel:
+    return LoadedModel(
+        model, loaded.tokenizer, loaded.model_type, loaded.base_name, loaded.device, loaded.precision
+    )
