@@ -1,7 +1,8 @@
-"""Completion files: ``{"metadata": {...}, "data": {"<sample_index>": [{...}]}}``, and the journal behind them.
+"""Completion files: ``{"metadata": {...}, "data": {"<sample_index>": [{...}]}}``, and their journals.
 
-While completions are being written they go to a journal, a line each. When all are there, the JSON file is written
-from it at once and the journal removed. Files without our checksum, such as published ones, are read as they are.
+While completions are being written they go to a journal, a line each. When all are there, the JSON file is
+written from it at once and the journal removed. Files without our checksum, such as published ones, are read
+as they are.
 """
 
 import contextlib
@@ -56,7 +57,11 @@ class CompletionFile:
 
 
 _FIELDS = tuple(item.name for item in fields(Completion) if item.name != "extra")
-_REQUIRED = {"sample_index": int, "question": str, "answer": str, "prompt": str, "completion": str}
+_REQUIRED = {
+    **dict.fromkeys(("sample_index", "completion_index"), int),
+    **dict.fromkeys(("question", "answer", "prompt", "completion"), str),
+}
+_OPTIONAL = tuple(name for name in _FIELDS if name not in _REQUIRED)
 _OWN_METADATA = ("manifest", "sha256")
 
 
@@ -73,6 +78,7 @@ def read_completions(path: Path) -> CompletionFile:
             where=path,
             remedy="`ftcot teach` or `ftcot evaluate` writes them",
         )
+    metadata: Mapping[str, Any]
     metadata, completions = _read_finished(path) if path.exists() else ({}, {})
     if journal.exists():
         content = read_journal(journal)
@@ -83,7 +89,7 @@ def read_completions(path: Path) -> CompletionFile:
 
 @contextlib.contextmanager
 def open_completions(
-    path: Path, metadata: Mapping[str, Any], identity: Iterable[str], command: str
+    path: Path, metadata: Mapping[str, Any], identity: Iterable[str], command: str, *, replace: bool = False
 ) -> Iterator["CompletionStore"]:
     """Hold a completion file for adding to it.
 
@@ -92,22 +98,27 @@ def open_completions(
         metadata: What the completions are, such as base model, prediction template and temperature.
         identity: Which of the metadata must agree with what the file and its journal say of themselves.
         command: The command that holds the file, for the message to others.
+        replace: Whether a file that was made in another way gives place to what is added, once something is.
 
     Raises:
         ArtifactError: another run holds it, it was made in another way, or it is torn or was edited.
     """
     with artifact_lock(path, command):
+        identity = tuple(identity)
         finished_metadata, finished = _read_finished(path) if path.exists() else ({}, {})
+        outdated = replace and bool(_differences(finished_metadata, metadata, identity))
+        if outdated:
+            finished_metadata, finished = {}, {}
         _refuse_other(path, finished_metadata, metadata, identity)
         journal = journal_path(path)
         journaled: dict[Key, Completion] = {}
         size = 0
-        if journal.exists():
-            content = read_journal(journal)
+        content = read_journal(journal) if journal.exists() else None
+        if content and not (replace and _differences(content.header, metadata, identity)):
             _refuse_other(journal, content.header, metadata, identity)
             journaled = _journaled(journal, content.records)
             size = content.size
-        yield CompletionStore(path, {**finished_metadata, **metadata}, finished, journaled, size)
+        yield CompletionStore(path, {**finished_metadata, **metadata}, finished, journaled, size, outdated)
 
 
 class CompletionStore:
@@ -120,6 +131,7 @@ class CompletionStore:
         finished: Mapping[Key, Completion],
         journaled: Mapping[Key, Completion],
         journal_size: int,
+        outdated: bool = False,
     ) -> None:
         self.path = path
         self.finished = finished
@@ -128,6 +140,7 @@ class CompletionStore:
         """Completions of the journal, of this run and of an interrupted one."""
         self._metadata = metadata
         self._journal_size = journal_size
+        self._outdated = outdated
 
     @property
     def completions(self) -> dict[Key, Completion]:
@@ -145,6 +158,8 @@ class CompletionStore:
             return
         journal = journal_path(self.path)
         if self._journal_size == 0:
+            if self._outdated:  # a reader must never see the old file together with the new journal
+                self.path.unlink(missing_ok=True)
             begin_journal(journal, self._metadata)
             self._journal_size = journal.stat().st_size
         self._journal_size = append_records(journal, self._journal_size, map(to_record, new.values()))
@@ -160,8 +175,9 @@ class CompletionStore:
             data: dict[str, list[dict[str, Any]]] = {}
             for completion in _sorted(self.completions):
                 data.setdefault(str(completion.sample_index), []).append(to_record(completion))
-            own = {"manifest": to_dict(manifest), "sha256": sha256_json(data)}
-            write_text_atomic(self.path, _layout({**self._metadata, **own}, data))
+            metadata = {**self._metadata, "manifest": to_dict(manifest)}
+            digest = sha256_json([metadata, data])
+            write_text_atomic(self.path, _layout({**metadata, "sha256": digest}, data))
         journal_path(self.path).unlink(missing_ok=True)
         return self.path
 
@@ -175,7 +191,7 @@ def to_record(completion: Completion) -> dict[str, Any]:
     """A completion as the file holds it; fields that are not known are left out."""
     values = asdict(completion)
     extra = values.pop("extra")
-    return {name: value for name, value in values.items() if value is not None} | extra
+    return {**{name: value for name, value in values.items() if value is not None}, **extra}
 
 
 def _from_record(record: Any, where: str) -> Completion:
@@ -183,10 +199,13 @@ def _from_record(record: Any, where: str) -> Completion:
         raise ArtifactError("is no completion", where=where)
     for name, kind in _REQUIRED.items():
         if not isinstance(record.get(name), kind):
-            raise ArtifactError(f"its {name!r} is missing or no {kind.__name__}", where=where)
+            raise ArtifactError(f"its {name!r} is missing or of the wrong type", where=where)
+    for name in _OPTIONAL:
+        if not isinstance(record.get(name), str | None):
+            raise ArtifactError(f"its {name!r} is no text", where=where)
     known = {name: record[name] for name in _FIELDS if name in record}
     extra = {name: value for name, value in record.items() if name not in known}
-    return Completion(**{"completion_index": 0, **known, "extra": extra})
+    return Completion(**known, extra=extra)
 
 
 def _read_finished(path: Path) -> tuple[dict[str, Any], dict[Key, Completion]]:
@@ -195,7 +214,8 @@ def _read_finished(path: Path) -> tuple[dict[str, Any], dict[Key, Completion]]:
     metadata = content.get("metadata", {}) if isinstance(content, dict) else None
     if not isinstance(data, dict) or not isinstance(metadata, dict):
         raise ArtifactError("has no `data` by sample index", where=path, remedy="is it a completion file?")
-    if "sha256" in metadata and metadata["sha256"] != sha256_json(data):
+    signed = {name: value for name, value in metadata.items() if name != "sha256"}
+    if "sha256" in metadata and metadata["sha256"] != sha256_json([signed, data]):
         raise ArtifactError(
             "was edited or is torn: its checksum does not fit",
             where=path,
@@ -203,8 +223,14 @@ def _read_finished(path: Path) -> tuple[dict[str, Any], dict[Key, Completion]]:
         )
     completions: dict[Key, Completion] = {}
     for sample_index, records in data.items():
+        if not isinstance(records, list):
+            raise ArtifactError("is no list of completions", where=f"{path}, sample {sample_index}")
         for position, record in enumerate(records):
-            completion = _from_record(record, f"{path}, sample {sample_index}, completion {position}")
+            where = f"{path}, sample {sample_index}, completion {position}"
+            numbered = {"completion_index": position, **record} if isinstance(record, dict) else record
+            completion = _from_record(numbered, where)
+            if completion.key in completions:
+                raise ArtifactError("has the indices of an earlier completion", where=where)
             completions[completion.key] = completion
     return {name: value for name, value in metadata.items() if name not in _OWN_METADATA}, completions
 
@@ -216,16 +242,19 @@ def _journaled(journal: Path, records: Iterable[Mapping[str, Any]]) -> dict[Key,
     return {completion.key: completion for completion in completions}
 
 
+def _differences(known: Mapping[str, Any], wanted: Mapping[str, Any], identity: Iterable[str]) -> list[str]:
+    return [name for name in identity if known.get(name) is not None and known[name] != wanted[name]]
+
+
 def _refuse_other(
     path: Path, known: Mapping[str, Any], wanted: Mapping[str, Any], identity: Iterable[str]
 ) -> None:
-    for name in identity:
-        if known.get(name) is not None and known[name] != wanted[name]:
-            raise ArtifactError(
-                f"was made with {name} = {known[name]!r}, not {wanted[name]!r}",
-                where=path,
-                remedy="use another --completion-key or --saved-dir, or the options it was made with",
-            )
+    for name in _differences(known, wanted, identity):
+        raise ArtifactError(
+            f"was made with {name} = {known[name]!r}, not {wanted[name]!r}",
+            where=path,
+            remedy="use the options it was made with, another --saved-dir, or --overwrite to replace it",
+        )
 
 
 def _sorted(completions: Mapping[Key, Completion]) -> tuple[Completion, ...]:

@@ -1,6 +1,7 @@
 """Files and folders that are there whole or not at all."""
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
@@ -75,8 +76,8 @@ def write_directory_atomic(path: Path) -> Iterator[Path]:
 
 
 def recover_directory(path: Path) -> None:
-    """Put back a folder whose replacement was killed between its two renames; remove what killed runs left."""
-    for old in sorted(path.parent.glob(f".{path.name}{_OLD}*")):
+    """Put back a folder whose replacement was killed between two renames; remove what killed runs left."""
+    for old in sorted(_leftovers(path, _OLD)):
         if not path.exists():
             old.rename(path)
     _remove_leftovers(path)
@@ -90,7 +91,7 @@ def read_json(path: Path) -> Any:
     """
     try:
         return json.loads(path.read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise ArtifactError("is not there", where=path) from None
     except OSError as error:
         raise ArtifactError(f"cannot be read ({error.strerror})", where=path) from None
@@ -102,6 +103,8 @@ def read_json(path: Path) -> Any:
         ) from None
     except UnicodeDecodeError:
         raise ArtifactError("is no UTF-8 text", where=path) from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, or depth without end
+        raise ArtifactError(f"is no JSON that can be read: {error}", where=path) from None
 
 
 def sha256_file(path: Path) -> str:
@@ -134,9 +137,27 @@ def _sibling(path: Path, kind: str) -> Path:
     return path.with_name(f".{path.name}{kind}{os.getpid()}")
 
 
+def _leftovers(path: Path, kind: str) -> Iterator[Path]:
+    """What earlier runs left beside a path; not what another run is writing just now."""
+    for leftover in path.parent.glob(glob.escape(f".{path.name}{kind}") + "*"):
+        writer = leftover.name.rpartition("-")[2]
+        if writer.isdecimal() and (int(writer) == os.getpid() or not _runs(int(writer))):
+            yield leftover
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 def _remove_leftovers(path: Path) -> None:
     for kind in (_TEMPORARY, _OLD):
-        for leftover in path.parent.glob(f".{path.name}{kind}*"):
+        for leftover in _leftovers(path, kind):
             if leftover.is_dir():
                 shutil.rmtree(leftover, ignore_errors=True)
             else:

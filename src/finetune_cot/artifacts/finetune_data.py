@@ -42,15 +42,12 @@ def write_finetune_json(
     Raises:
         ArtifactError: a different file is there and ``overwrite`` is false, or it cannot be written.
     """
+    if not overwrite and not refuse_other_json(path, rows, metadata):
+        return False
     data = [asdict(row) for row in rows]
-    digest = sha256_json(data)
-    if path.exists() and not overwrite:
-        if read_finetune_json(path).rows == tuple(rows):
-            return False
-        raise _different(path)
     lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in data)
-    own = {**metadata, "manifest": to_dict(manifest), "sha256": digest}
-    head = json.dumps(own, ensure_ascii=False, indent=1)
+    signed = {**metadata, "manifest": to_dict(manifest)}
+    head = json.dumps({**signed, "sha256": sha256_json([signed, data])}, ensure_ascii=False, indent=1)
     write_text_atomic(path, f'{{"metadata": {head},\n"data": [\n{lines}\n]}}\n')
     return True
 
@@ -66,14 +63,40 @@ def write_finetune_lines(
     Raises:
         ArtifactError: a different file is there and ``overwrite`` is false, or it cannot be written.
     """
-    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    if path.exists() and not overwrite:
-        if path.read_text(encoding="utf-8") == text:
-            return False
-        raise _different(path)
-    write_text_atomic(path, text)
+    if not overwrite and not refuse_other_lines(path, rows):
+        return False
+    write_text_atomic(path, _lines(rows))
     write_manifest(sidecar(path), manifest)
     return True
+
+
+def refuse_other_json(path: Path, rows: Sequence[FinetuneRow], metadata: Mapping[str, Any]) -> bool:
+    """Whether there is still something to write: False where the file holds just these rows.
+
+    Of the metadata, only what tells data apart is compared, not the counts of what was left out.
+
+    Raises:
+        ArtifactError: a different file is there, or one that is torn or was edited.
+    """
+    if not path.exists():
+        return True
+    there = read_finetune_json(path)
+    if there.rows != tuple(rows) or _identity(there.metadata) != _identity(metadata):
+        raise _different(path)
+    return False
+
+
+def refuse_other_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether there is still something to write: False where the file holds just these lines.
+
+    Raises:
+        ArtifactError: a different file is there.
+    """
+    if not path.exists():
+        return True
+    if path.read_bytes() != _lines(rows).encode():
+        raise _different(path)
+    return False
 
 
 def read_finetune_json(path: Path) -> FinetuneData:
@@ -88,11 +111,14 @@ def read_finetune_json(path: Path) -> FinetuneData:
             "has no list of `data`", where=path, remedy="`ftcot build-finetune-data` writes it"
         )
     metadata = content.get("metadata", {})
-    if "sha256" in metadata and metadata["sha256"] != sha256_json(content["data"]):
+    if not isinstance(metadata, dict):
+        raise ArtifactError("its `metadata` are no object", where=path)
+    signed = {name: value for name, value in metadata.items() if name != "sha256"}
+    if "sha256" in metadata and metadata["sha256"] != sha256_json([signed, content["data"]]):
         raise ArtifactError(
             "was edited or is torn: its checksum does not fit",
             where=path,
-            remedy="run `ftcot build-finetune-data --overwrite`; to keep an edit, remove `sha256` from its metadata",
+            remedy="run `ftcot build-finetune-data --overwrite`; or, to keep an edit, remove its `sha256`",
         )
     return FinetuneData(
         metadata, tuple(_row(row, f"{path}, row {number}") for number, row in enumerate(content["data"]))
@@ -112,6 +138,14 @@ def _row(row: Any, where: str) -> FinetuneRow:
         if not isinstance(row, dict) or name not in row or not isinstance(row[name], kind):
             raise ArtifactError(f"its {name!r} is missing or of the wrong type", where=where)
     return FinetuneRow(**{name: row[name] for name in kinds})
+
+
+def _lines(rows: Sequence[Mapping[str, Any]]) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def _identity(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in metadata.items() if name not in ("counts", "manifest", "sha256")}
 
 
 def _different(path: Path) -> ArtifactError:

@@ -35,6 +35,13 @@ class CompletionId:
         epoch = "" if self.epoch is None else f"__E_{self.epoch:03d}"
         return saved_dir / "completion_data" / folder / f"{name}{epoch}.json"
 
+    def existing_path(self, saved_dir: Path) -> Path:
+        """Path of the file that is there, also of one whose keys stand in the older order; else `path`."""
+        path = self.path(saved_dir)
+        if path.exists():
+            return path
+        return next((other for other in sorted(path.parent.glob("D_*.json")) if _names(other, self)), path)
+
 
 @dataclass(frozen=True)
 class FinetuneDataId:
@@ -151,7 +158,7 @@ def parse_completion_path(path: Path) -> CompletionId:
             path, "completion_data/B_<model>__C_<kind>/[F_..__][T_..__]D_<data set>[__E_..].json"
         )
     epoch = name.get("E")
-    if epoch is not None and not epoch.isdecimal():
+    if epoch is not None and not re.fullmatch("[0-9]+", epoch):
         raise _not_an_id(path, "...__E_<number of the epoch>.json")
     return CompletionId(
         base_model=folder["B"],
@@ -228,6 +235,13 @@ def _marked_keys(name: str) -> dict[str, str]:
     """Keys of a name by their mark: ``D_gsm8k__T_lora`` -> ``{"D": "gsm8k", "T": "lora"}``."""
     parts = re.split(r"__(?=[A-Z]_)", name)
     return {part[0]: part[2:] for part in parts if part[1:2] == "_"}
+
+
+def _names(path: Path, wanted: CompletionId) -> bool:
+    try:
+        return parse_completion_path(path) == wanted
+    except ArtifactError:
+        return False
 
 
 def _not_an_id(path: Path, form: str) -> ArtifactError:

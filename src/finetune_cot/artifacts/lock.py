@@ -5,26 +5,31 @@ import fcntl
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 from finetune_cot.errors import ArtifactError
 
+_PAUSE = 0.05
+"""Seconds between two tries."""
+
 
 @contextlib.contextmanager
-def artifact_lock(path: Path, command: str) -> Iterator[None]:
+def artifact_lock(path: Path, command: str, wait_seconds: float = 0.0) -> Iterator[None]:
     """Hold an artifact for writing; the system frees it when the process ends, however it ends.
 
     Args:
         path: The artifact's path; the lock is a hidden file beside it.
         command: The ``ftcot`` command that holds it, for the message to others.
+        wait_seconds: How long to wait for another holder.
 
     Raises:
         ArtifactError: another process holds the artifact, or its folder cannot be written to.
     """
     lock = path.with_name(f".{path.name}.lock")
-    descriptor = _acquire(lock, path)
+    descriptor = _acquire(lock, path, time.monotonic() + wait_seconds)
     try:
         holder = {
             "pid": os.getpid(),
@@ -40,7 +45,7 @@ def artifact_lock(path: Path, command: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _acquire(lock: Path, path: Path) -> int:
+def _acquire(lock: Path, path: Path, deadline: float) -> int:
     while True:
         try:
             lock.parent.mkdir(parents=True, exist_ok=True)
@@ -54,6 +59,10 @@ def _acquire(lock: Path, path: Path) -> int:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            if time.monotonic() < deadline:
+                os.close(descriptor)
+                time.sleep(_PAUSE)
+                continue
             message = f"is in use by {_holder(descriptor)}"
             os.close(descriptor)
             remedy = "wait for it to finish, or stop it"

@@ -1,15 +1,18 @@
-"""``results.csv``: losses by subset of tasks, in the columns ``Data indices``, ``loss``, ``loss_<task>``..."""
+"""``results.csv``: losses by subset of tasks, in columns ``Data indices``, ``loss``, ``loss_<task>``..."""
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from finetune_cot.artifacts.files import write_text_atomic
+from finetune_cot.artifacts.lock import artifact_lock
 from finetune_cot.errors import ArtifactError
 
 INDICES = "Data indices"
+WAIT_SECONDS = 60.0
+"""How long to wait for another run that adds a row just now."""
 
 
 @dataclass(frozen=True)
@@ -22,12 +25,17 @@ class ResultRow:
 
 
 def append_result(path: Path, row: ResultRow) -> None:
-    """Add a row.
+    """Add a row; several runs may do so at once.
 
     Raises:
         ArtifactError: the table is of another form, or cannot be written.
     """
-    rows = [*(read_results(path) if path.exists() else []), row]
+    with artifact_lock(path, "results", wait_seconds=WAIT_SECONDS):
+        rows = [*(read_results(path) if path.exists() else []), row]
+        write_text_atomic(path, _table(rows))
+
+
+def _table(rows: Sequence[ResultRow]) -> str:
     tasks = sorted({task for item in rows for task in item.loss_by_task})
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -35,17 +43,22 @@ def append_result(path: Path, row: ResultRow) -> None:
     for item in rows:
         indices = " ".join(map(str, item.task_indices))
         writer.writerow([indices, item.loss, *(item.loss_by_task.get(task, "") for task in tasks)])
-    write_text_atomic(path, text.getvalue())
+    return text.getvalue()
 
 
 def read_results(path: Path) -> list[ResultRow]:
     """Read a table.
 
     Raises:
-        ArtifactError: it is of another form; names the line.
+        ArtifactError: it is missing or of another form; names the line.
     """
-    with path.open(encoding="utf-8", newline="") as file:
-        lines = list(csv.reader(file))
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            lines = list(csv.reader(file))
+    except FileNotFoundError:
+        raise ArtifactError("is not there", where=path) from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ArtifactError(f"is no table: {error}", where=path) from None
     if not lines or lines[0][:2] != [INDICES, "loss"]:
         raise ArtifactError(f"does not begin with the columns {INDICES!r}, 'loss'", where=path)
     tasks = [column.removeprefix("loss_") for column in lines[0][2:]]

@@ -5,7 +5,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from finetune_cot.artifacts.files import read_json, write_json_atomic
+from finetune_cot.artifacts.lock import artifact_lock
 from finetune_cot.errors import ArtifactError
+
+STUDENT_FILE = "student.json"
+"""A student's metadata in the folder of its checkpoint or export."""
+
+WAIT_SECONDS = 60.0
+"""How long to wait for another run that writes this student just now."""
 
 
 @dataclass(frozen=True)
@@ -33,13 +40,14 @@ class Student:
 
 
 def write_student(path: Path, student: Student) -> None:
-    """Write a student's metadata; runs that the file already names are kept.
+    """Write a student's metadata; runs that the file already names are kept, also of others at once.
 
     Raises:
         ArtifactError: the file is torn or of another form, or cannot be written.
     """
-    earlier = read_student(path).checkpoints if path.exists() else {}
-    write_json_atomic(path, {**asdict(student), "checkpoints": {**earlier, **student.checkpoints}})
+    with artifact_lock(path, "train", wait_seconds=WAIT_SECONDS):
+        earlier = read_student(path).checkpoints if path.exists() else {}
+        write_json_atomic(path, {**asdict(student), "checkpoints": {**earlier, **student.checkpoints}})
 
 
 def read_student(path: Path) -> Student:
@@ -50,8 +58,9 @@ def read_student(path: Path) -> Student:
     """
     values = read_json(path)
     try:
-        return Student(**values)
+        student = Student(**values)
     except TypeError:
-        raise ArtifactError(
-            "is no student's metadata", where=path, remedy="`ftcot train` writes it"
-        ) from None
+        student = None
+    if student is None or not isinstance(student.checkpoints, dict):
+        raise ArtifactError("is no student's metadata", where=path, remedy="`ftcot train` writes it")
+    return student

@@ -1,6 +1,7 @@
 """Unpacks archives of others: files only, at names that cannot lead out of the folder, of bounded size."""
 
 import contextlib
+import lzma
 import re
 import stat
 import tarfile
@@ -14,6 +15,12 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from finetune_cot.errors import DataError
+
+_FAILURES = (
+    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError),
+    RuntimeError,  # a member is encrypted, or compressed in a way that Python does not know
+)
+"""How torn archives, or such as cannot be read, make the readers fail."""
 
 SUFFIXES = (".tar.gz", ".tgz", ".tar", ".zip")
 
@@ -57,8 +64,8 @@ def unpacked(archive: Path, wanted: Callable[[str], bool], limits: Limits | None
     with tempfile.TemporaryDirectory(prefix="ftcot-import-") as temporary:
         try:
             _unpack(archive, Path(temporary), wanted, limits)
-        except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-            raise DataError(f"is torn or no archive: {error}", where=archive) from None
+        except _FAILURES as error:
+            raise DataError(f"is torn or no archive that can be read: {error}", where=archive) from None
         except OSError as error:
             raise DataError(
                 f"cannot be unpacked: {error.strerror or error}",

@@ -50,13 +50,26 @@ def parse_json(text: str, where: object, first_line: int = 1) -> Any:
         DataError: it is no whole JSON; names the line and column.
     """
     try:
-        return json.loads(text)
+        value = json.loads(text)
+        if "\\u" in text:  # only an escape can bring half a character in
+            json.dumps(value, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
         raise DataError(
             f"is cut off or no JSON: {error.msg}",
             where=f"{where}, line {first_line + error.lineno - 1}, column {error.colno}",
             remedy="get the file again, or mend that place",
         ) from None
+    except UnicodeEncodeError:
+        raise DataError(
+            "holds half a character, such as \\ud83d alone",
+            where=f"{where}, line {first_line}",
+            remedy="mend or remove that row",
+        ) from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, or depth without end
+        raise DataError(
+            f"is no JSON that can be read: {error}", where=f"{where}, line {first_line}"
+        ) from None
+    return value
 
 
 def store_text(path: Path, text: str, overwrite: bool) -> bool:
