@@ -31,11 +31,26 @@ def _candidates(text: str, answer_format: AnswerFormat) -> list[str]:
         case "choice":
             return _choices(text, answer_format.choices)
         case "number":
-            return [_plain_number(match) for match in _NUMBER.finditer(text)]
+            return _numbers(text)
         case "yes_no":
             return [word.lower() for word in _YES_OR_NO.findall(text)]
         case "letters":
             return phrases(text)
+
+
+def _numbers(text: str) -> list[str]:
+    """Numbers in plain digits; of an equation such as ``3 + 4 = 7`` only what it comes to."""
+    found: list[str] = []
+    end = start_of_term = 0
+    for match in _NUMBER.finditer(text):
+        link = text[end : match.start()]
+        if not found or re.search(r"[.,;:!?\n]|^[^-+*/\xd7\xf7=]*$", link):
+            start_of_term = len(found)
+        elif "=" in link:
+            del found[start_of_term:]
+        found.append(_plain_number(match))
+        end = match.end()
+    return found
 
 
 def _plain_number(match: re.Match[str]) -> str:
