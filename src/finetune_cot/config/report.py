@@ -11,10 +11,12 @@ class ReportConfig:
     """Tables and figures of everything that is saved."""
 
     name: str = option("report", "Name of the folder under saved/reports.")
-    dataset_key: str | None = shared.dataset_key(None, "Only this data set.")
+    dataset_key: str | None = shared.dataset_key(None, "Only completions of this data set.")
     split: str = shared.part("test")
     split_key: str = shared.split_key()
     checker: str = shared.checker()
-    figure_format: tuple[str, ...] = option(("png", "svg"), "Forms of the figures.", choices=("png", "svg"))
+    figure_format: tuple[str, ...] = option(
+        ("png", "svg"), "Forms of the figures, or none.", choices=("png", "svg", "none")
+    )
     saved_dir: Path = shared.saved_dir()
     data_dir: Path = shared.data_dir()

@@ -1,0 +1,151 @@
+"""``report``: tables and figures of everything that is saved."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from finetune_cot.artifacts.files import sha256_file, write_directory_atomic
+from finetune_cot.artifacts.keys import check_key
+from finetune_cot.artifacts.lock import artifact_lock
+from finetune_cot.artifacts.manifest import RunningCommand, start, write_manifest
+from finetune_cot.config.options import to_plain
+from finetune_cot.config.report import ReportConfig
+from finetune_cot.errors import ArtifactError
+from finetune_cot.pipeline.progress import progress, say
+from finetune_cot.reporting.figures import require_matplotlib, save_figures
+from finetune_cot.reporting.findings import Findings, LeftOut
+from finetune_cot.reporting.gather import Scope, completion_files, gather
+from finetune_cot.reporting.markdown import to_markdown
+from finetune_cot.reporting.runs import entries
+from finetune_cot.reporting.sections import sections
+from finetune_cot.reporting.tables import to_csv
+
+MARKDOWN, MANIFEST = "report.md", "manifest.json"
+
+
+@dataclass(frozen=True)
+class AccuracyRow:
+    """The accuracy of one model by one method on one data set."""
+
+    model: str
+    method: str
+    training: str
+    dataset: str
+    part: str
+    """Part of the data set: train, test or all."""
+    n: int
+    """Questions."""
+    accuracy: float
+    """Mean over the runs, 0 to 1."""
+    error: float
+    """Standard error of a single run, standard deviation of several."""
+    runs: int
+
+
+@dataclass(frozen=True)
+class ReportResult:
+    """Where the report lies, and the accuracies in it."""
+
+    path: Path
+    report_md: Path
+    tables: list[Path]
+    figures: list[Path]
+    accuracy: list[AccuracyRow] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+
+
+def report(config: ReportConfig) -> ReportResult:
+    """Read everything under ``saved/`` and write ``saved/reports/<name>/``; what cannot be read is told of.
+
+    Raises:
+        ArtifactError: nothing is saved yet, or the report cannot be written.
+        UsageError: the name cannot be one, or matplotlib or the checker's package is not installed.
+    """
+    running = start("report", to_plain(config))
+    formats = [form for form in config.figure_format if form != "none"]
+    if formats:
+        require_matplotlib()
+    folder = config.saved_dir / "reports" / check_key(config.name, "report name")
+    findings = _gather(config)
+    for item in findings.left_out:
+        say(f"left out: {item.what}: {item.reason}")
+    with artifact_lock(folder, "report"):
+        _refuse_other(folder)
+        tables, figures = _write(folder, config, findings, formats, running)
+    return ReportResult(
+        path=folder,
+        report_md=folder / MARKDOWN,
+        tables=[folder / name for name in tables],
+        figures=[folder / name for name in figures],
+        accuracy=_accuracy(findings),
+        left_out=list(findings.left_out),
+    )
+
+
+def _gather(config: ReportConfig) -> Findings:
+    scope = Scope(
+        saved_dir=config.saved_dir,
+        data_dir=config.data_dir,
+        dataset_key=config.dataset_key,
+        split=config.split,
+        split_key=config.split_key,
+        checker=config.checker,
+    )
+    with progress("Completion files", len(completion_files(scope)), "files") as update:
+        findings = gather(scope, update)
+    if not findings.inputs and not findings.left_out:
+        raise ArtifactError(
+            "there is nothing to report yet",
+            where=config.saved_dir,
+            remedy="run `ftcot demo`, `ftcot evaluate` or `ftcot train` first, or name its --saved-dir",
+        )
+    return findings
+
+
+def _write(
+    folder: Path, config: ReportConfig, findings: Findings, formats: Sequence[str], running: RunningCommand
+) -> tuple[list[str], list[str]]:
+    """Write the report's folder; gives the names of its tables and figures."""
+    content = sections(findings, config.split)
+    tables = [table for section in content for table in (*section.tables, *section.data)]
+    charts = [chart for section in content for chart in section.charts]
+    with write_directory_atomic(folder) as temporary:
+        for table in tables:
+            (temporary / f"{table.name}.csv").write_text(to_csv(table), encoding="utf-8")
+        figures = save_figures(charts, temporary, formats) if formats else []
+        text = to_markdown(config.name, _words(config), content, formats[0] if formats else None)
+        (temporary / MARKDOWN).write_text(text, encoding="utf-8")
+        inputs = {name: sha256_file(config.saved_dir / name) for name in findings.inputs}
+        outputs = {path.name: sha256_file(path) for path in sorted(temporary.iterdir())}
+        write_manifest(temporary / MANIFEST, running.manifest(inputs, outputs))
+    return [f"{table.name}.csv" for table in tables], figures
+
+
+def _words(config: ReportConfig) -> list[str]:
+    part = (
+        "all samples" if config.split == "all" else f"the part `{config.split}` of split `{config.split_key}`"
+    )
+    return [f"Measured on {part} of each data set, with the {config.checker} answer checker."]
+
+
+def _accuracy(findings: Findings) -> list[AccuracyRow]:
+    return [
+        AccuracyRow(
+            model=entry.naming.model,
+            method=entry.naming.method,
+            training=entry.naming.training,
+            dataset=entry.dataset,
+            part=entry.runs[0].part,
+            n=entry.n,
+            accuracy=entry.accuracy,
+            error=entry.error,
+            runs=len(entry.runs),
+        )
+        for entry in entries(findings.measurements)
+    ]
+
+
+def _refuse_other(folder: Path) -> None:
+    """Leave alone a folder that holds something of the user's."""
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / MANIFEST).exists():
+        raise ArtifactError("is no report, so it is not replaced", where=folder, remedy="use another --name")

@@ -1,0 +1,172 @@
+"""Tables of accuracy: an overview, every measurement, and the best epochs."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from finetune_cot.reporting.findings import Measurement
+from finetune_cot.reporting.naming import OWN_DATA, Naming
+from finetune_cot.reporting.runs import Entry
+from finetune_cot.reporting.series import Series
+from finetune_cot.reporting.tables import Cell, Table, Value, percent, table
+
+PARTIAL, ALL_SCORED = "†", "‡"
+"""Marks: questions are missing; other questions than those asked for are scored."""
+
+_NAMES = ("model", "method", "training")
+_COUNTS = (
+    "n",
+    "correct",
+    "accuracy",
+    "stderr",
+    "contains_answer",
+    "correct_format",
+    "complete",
+    "ungradable",
+)
+
+
+def overview(rows: Sequence[Entry]) -> Table:
+    """Models and methods down, data sets across, in percent; the best of each data set is strong."""
+    datasets = sorted({entry.dataset for entry in rows})
+    by_place = {(entry.naming, entry.dataset): entry for entry in rows}
+    namings = list(dict.fromkeys(entry.naming for entry in rows))
+    best = {dataset: _best([entry for entry in rows if entry.dataset == dataset]) for dataset in datasets}
+    sizes = [_size([entry for entry in rows if entry.dataset == dataset]) for dataset in datasets]
+    return table(
+        "accuracy",
+        [*_NAMES, *datasets],
+        (
+            [*_names(name), *(_overview_cell(by_place.get((name, key)), best[key]) for key in datasets)]
+            for name in namings
+        ),
+        headings=[*_NAMES, *(f"{key} ({size})" for key, size in zip(datasets, sizes, strict=True))],
+        notes=_overview_notes(rows),
+    )
+
+
+def detail(rows: Iterable[Entry]) -> Table:
+    """Every run after its last epoch, with counts over completions."""
+    return table(
+        "accuracy_detail",
+        [*_NAMES, "dataset", "part", "run", "epoch", "questions", "expected", *_COUNTS, "file"],
+        (
+            [*_names(entry.naming), *_detail(run, number)]
+            for entry in rows
+            for number, run in enumerate(entry.runs)
+        ),
+        notes=["Counts are over completions; `expected` is the number of questions of the part."],
+    )
+
+
+def other_parts(measurements: Iterable[Measurement], name_of: Callable[[Measurement], Naming]) -> Table:
+    """Completions of samples outside the part, such as those that a teacher wrote to train on."""
+    columns = [*_NAMES, "dataset", "epoch", "questions", *_COUNTS, "file"]
+    rows = (
+        [
+            *_names(name_of(item)),
+            item.id.dataset_key,
+            item.id.epoch,
+            item.questions,
+            *_counts(item),
+            item.file,
+        ]
+        for item in measurements
+    )
+    return table("other_parts", columns, rows)
+
+
+def best_epochs(rows: Iterable[Entry]) -> Table:
+    """The best epoch by its accuracy on the measured part itself, as in the paper, beside the last one."""
+    return table(
+        "best_on_test",
+        [*_NAMES, "dataset", "run", "epochs", "best_epoch", "best_accuracy", "last_accuracy"],
+        (
+            [*_names(entry.naming), entry.dataset, number, len(epochs), *_best_epoch(epochs)]
+            for entry in rows
+            for number, epochs in enumerate(entry.epochs)
+            if len(epochs) > 1
+        ),
+        notes=["The epoch is chosen on the very questions that it is measured on: these accuracies flatter."],
+    )
+
+
+def by_number(name: str, column: str, every: Iterable[Series]) -> Table:
+    """Accuracy of students against a number, such as that of their rationales."""
+    return table(
+        name,
+        [*_NAMES, "dataset", column, "runs", "n", "accuracy", "error"],
+        (
+            [*_names(entry.naming), entry.dataset, number, len(entry.runs), entry.n, *_accuracy(entry)]
+            for series in every
+            for number, entry in series.points
+        ),
+    )
+
+
+def _names(name: Naming) -> list[str]:
+    return [name.model, name.method, name.training]
+
+
+def _accuracy(entry: Entry) -> list[Cell]:
+    return [percent(entry.accuracy), percent(entry.error)]
+
+
+def _overview_cell(entry: Entry | None, best: float | None) -> Cell | None:
+    if entry is None:
+        return None
+    marks = (PARTIAL if not entry.is_whole else "") + (ALL_SCORED if not entry.is_of_asked_part else "")
+    runs = f" ({len(entry.runs)} runs)" if len(entry.runs) > 1 else ""
+    strong = entry.is_whole and entry.accuracy == best
+    return percent(entry.accuracy, entry.error, runs + (f" {marks}" if marks else ""), strong)
+
+
+def _best(entries: Sequence[Entry]) -> float | None:
+    """Highest accuracy among those that answered every question; None where there is nothing to compare."""
+    whole = [entry.accuracy for entry in entries if entry.is_whole]
+    return max(whole) if len(whole) > 1 else None
+
+
+def _size(entries: Sequence[Entry]) -> str:
+    sizes = {entry.n for entry in entries}
+    return f"n = {min(sizes)}" + (f" to {max(sizes)}" if len(sizes) > 1 else "")
+
+
+def _overview_notes(rows: Sequence[Entry]) -> Iterator[str]:
+    yield "Percent right ± one standard error; n is the number of questions."
+    if any(len(entry.runs) > 1 for entry in rows):
+        yield "Of several runs: mean ± standard deviation of the runs."
+    if any(entry.naming.is_student for entry in rows):
+        yield f"Students after their last epoch; {OWN_DATA} in `training` stands for the column's data set."
+    if any(not entry.is_whole for entry in rows):
+        yield f"{PARTIAL} some questions have no completion yet; never marked as best."
+    if any(not entry.is_of_asked_part for entry in rows):
+        yield f"{ALL_SCORED} data set or split is not at hand: all completions are scored, of whatever part."
+
+
+def _detail(item: Measurement, run: int) -> list[Cell | Value]:
+    head: list[Cell | Value] = [
+        item.id.dataset_key,
+        item.part,
+        run,
+        item.id.epoch,
+        item.questions,
+        item.expected,
+    ]
+    return [*head, *_counts(item), item.file]
+
+
+def _counts(item: Measurement) -> list[Cell | Value]:
+    score = item.score
+    return [
+        *(score.n, score.correct, percent(score.accuracy), percent(item.stderr)),
+        *(score.contains_answer, score.correct_format, score.complete, score.ungradable),
+    ]
+
+
+def _best_epoch(epochs: Sequence[Measurement]) -> list[Cell | Value]:
+    best = max(epochs, key=lambda item: item.score.accuracy)
+    last = epochs[-1]
+    return [
+        "last" if best.id.epoch is None else best.id.epoch,
+        percent(best.score.accuracy, best.stderr),
+        percent(last.score.accuracy, last.stderr),
+    ]

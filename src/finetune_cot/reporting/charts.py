@@ -1,0 +1,91 @@
+"""What figures show, apart from how they are drawn."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A value with its error."""
+
+    group: str
+    """Heading under which bars stand together, such as a model."""
+    label: str
+    value: float
+    error: float
+    note: str
+    """Text at the end of the line, such as the value in words."""
+    kind: str
+    """What the colour stands for."""
+
+
+@dataclass(frozen=True)
+class BarChart:
+    """Bars from 0 to 100 percent, those of a group below each other."""
+
+    name: str
+    """Name of the figure's files, without the ending."""
+    title: str
+    x_label: str
+    bars: tuple[Bar, ...]
+    kinds: tuple[str, ...]
+    """All kinds, in the order of their colours."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A place on a line; the error is None where there is none."""
+
+    x: float
+    y: float
+    error: float | None = None
+
+
+@dataclass(frozen=True)
+class Line:
+    """Points joined by a line."""
+
+    label: str
+    points: tuple[Point, ...]
+    colour: int
+    """Number of the colour; lines may share one."""
+    dashed: bool = False
+
+
+@dataclass(frozen=True)
+class LineChart:
+    """Values against a number."""
+
+    name: str
+    title: str
+    x_label: str
+    y_label: str
+    lines: tuple[Line, ...]
+    percent: bool
+    """Whether the values are percentages, shown on the whole scale from 0 to 100."""
+    doubling: bool = False
+    """Whether the numbers along the bottom double from one to the next."""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Change:
+    """A value before and after."""
+
+    label: str
+    first: float
+    last: float
+
+
+@dataclass(frozen=True)
+class ChangeChart:
+    """For each of many things, a value before and after."""
+
+    name: str
+    title: str
+    x_label: str
+    first_label: str
+    last_label: str
+    changes: tuple[Change, ...]
+
+
+Chart = BarChart | LineChart | ChangeChart

@@ -1,0 +1,214 @@
+"""Reads everything under ``saved/`` once; what cannot be read is told of and hides nothing else."""
+
+import csv
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from finetune_cot.artifacts.checkpoints import EPOCH_LOG
+from finetune_cot.artifacts.completions import Completion, read_completions
+from finetune_cot.artifacts.finetune_data import read_finetune_json
+from finetune_cot.artifacts.ids import (
+    CompletionId,
+    parse_completion_path,
+    parse_finetune_data_path,
+    parse_model_metadata_path,
+)
+from finetune_cot.artifacts.results import read_results
+from finetune_cot.artifacts.students import Student, read_student
+from finetune_cot.errors import ArtifactError, FtcotError
+from finetune_cot.prompts.templates import temperature_of, template_of
+from finetune_cot.reporting.findings import (
+    Findings,
+    LeftOut,
+    Measurement,
+    SubsetResults,
+    TrainingData,
+)
+from finetune_cot.reporting.logs import read_training_run
+from finetune_cot.reporting.naming import train_key_and_run
+from finetune_cot.reporting.scoring import Yardstick, score_part, yardstick
+
+Found = TypeVar("Found")
+Students = dict[tuple[str, str, str], Student]
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What of ``saved/`` is reported, and on what it is measured."""
+
+    saved_dir: Path
+    data_dir: Path
+    dataset_key: str | None
+    """The only data set whose completions are read; None for all."""
+    split: str
+    split_key: str
+    checker: str
+
+
+def completion_files(scope: Scope) -> list[Path]:
+    """Completion files, those with nothing but a journal too, sorted."""
+    folder = scope.saved_dir / "completion_data"
+    finished = set(_visible(folder.glob("*/*.json")))
+    journals = _visible(folder.glob("*/*.journal.jsonl"))
+    begun = {path.with_name(path.name.removesuffix(".journal.jsonl") + ".json") for path in journals}
+    return sorted(path for path in finished | begun if _concerns(path, scope.dataset_key))
+
+
+def gather(scope: Scope, on_file: Callable[[int], None]) -> Findings:
+    """Read everything that a report shows.
+
+    Args:
+        scope: What is reported.
+        on_file: Called after each completion file with how many are done.
+
+    Raises:
+        FtcotError: the answer checker cannot be used here.
+    """
+    saved = scope.saved_dir
+    reader = _Reader(saved)
+    students: Students = {}
+    for path in _visible(saved.glob("model_metadata/*/*.json")):
+        for key, student in reader.read(path, _student):
+            students[key] = student
+    measurements = tuple(_measurements(scope, students, reader, on_file))
+    logs = _visible(saved.glob(f"checkpoints/*/{EPOCH_LOG}"))
+    data = _visible(saved.glob("finetune_data/P_custom/*.json"))
+    results = _visible(saved.glob("results/*/results.csv"))
+    return Findings(
+        measurements=measurements,
+        students=tuple(students.values()),
+        training_runs=tuple(run for path in logs for run in reader.read(path, read_training_run)),
+        training_data=tuple(item for path in data for item in reader.read(path, _training_data)),
+        results=tuple(item for path in results for item in reader.read(path, _results)),
+        left_out=tuple(reader.left_out),
+        inputs=tuple(reader.inputs),
+    )
+
+
+class _Reader:
+    """Reads files, and keeps account of those that were read and those that could not be."""
+
+    def __init__(self, saved_dir: Path) -> None:
+        self.left_out: list[LeftOut] = []
+        self.inputs: list[str] = []
+        self._saved_dir = saved_dir
+
+    def read(self, path: Path, how: Callable[[Path], Found]) -> Iterator[Found]:
+        """What a file holds; nothing where it cannot be read."""
+        try:
+            found = how(path)
+        except FtcotError as error:
+            self.leave_out(path, _reason(error, path))
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            self.leave_out(path, f"cannot be read: {error}")
+        else:
+            self.inputs.append(self.name(path))
+            yield found
+
+    def leave_out(self, path: Path | str, reason: str) -> None:
+        """Remember what could not be used."""
+        self.left_out.append(LeftOut(self.name(path) if isinstance(path, Path) else path, reason))
+
+    def name(self, path: Path) -> str:
+        """A path relative to ``saved/``."""
+        return path.relative_to(self._saved_dir).as_posix()
+
+
+def _measurements(
+    scope: Scope, students: Students, reader: _Reader, on_file: Callable[[int], None]
+) -> Iterator[Measurement]:
+    yardsticks: dict[str, Yardstick] = {}
+    seen: dict[CompletionId, Path] = {}
+    for done, path in enumerate(completion_files(scope), start=1):
+        for id, template, completions in reader.read(path, _completions):
+            if id in seen:
+                reader.leave_out(path, f"holds the same as {reader.name(seen[id])}, which is reported")
+                continue
+            seen[id] = path
+            key = id.dataset_key
+            if key not in yardsticks:
+                yardsticks[key] = yardstick(key, scope.data_dir, scope.split, scope.split_key)
+                if yardsticks[key].problem:
+                    reader.leave_out(f"data set {key}", str(yardsticks[key].problem))
+            scored = score_part(completions, template, yardsticks[key], key, scope.checker)
+            if scored is None:
+                reader.leave_out(path, f"holds no sample of the data set {key}")
+                continue
+            if scored.score.n == 0:
+                reader.leave_out(path, "none of its right answers can be read by the checker")
+                continue
+            yield Measurement(
+                id=id,
+                file=reader.name(path),
+                template=template,
+                temperature=temperature_of(id.completion_key),
+                student=_student_of(id, students),
+                **vars(scored),
+            )
+        on_file(done)
+
+
+def _completions(path: Path) -> tuple[CompletionId, str, tuple[Completion, ...]]:
+    id = parse_completion_path(path)
+    template = template_of(id.completion_key)
+    completions = read_completions(path).completions
+    if not completions:
+        raise ArtifactError("holds no completions", where=path)
+    return id, template, completions
+
+
+def _student(path: Path) -> tuple[tuple[str, str, str], Student]:
+    id = parse_model_metadata_path(path)
+    return (id.base_model, id.finetune_key, id.train_key), read_student(path)
+
+
+def _student_of(id: CompletionId, students: Students) -> Student | None:
+    if id.finetune_key is None or id.train_key is None:
+        return None
+    train_key, _ = train_key_and_run(id.train_key)
+    for key in (id.train_key, train_key):
+        if (id.base_model, id.finetune_key, key) in students:
+            return students[id.base_model, id.finetune_key, key]
+    return None
+
+
+def _training_data(path: Path) -> TrainingData:
+    content = read_finetune_json(path)
+    rationales: dict[tuple[str, int], int] = {}
+    for row in content.rows:
+        question = row.task, row.sample_index
+        rationales[question] = rationales.get(question, 0) + (row.reasoning is not None)
+    return TrainingData(
+        finetune_key=parse_finetune_data_path(path).finetune_key,
+        samples=len(content.rows),
+        questions=len(rationales),
+        rationales=max(rationales.values(), default=0),
+        tasks=tuple(dict.fromkeys(row.task for row in content.rows)),
+        metadata=content.metadata,
+    )
+
+
+def _results(path: Path) -> SubsetResults:
+    return SubsetResults(path.parent.name, tuple(read_results(path)))
+
+
+def _concerns(path: Path, dataset_key: str | None) -> bool:
+    if dataset_key is None:
+        return True
+    try:
+        return parse_completion_path(path).dataset_key == dataset_key
+    except FtcotError:
+        return True  # it will be told of as one that cannot be read
+
+
+def _visible(paths: Iterable[Path]) -> list[Path]:
+    """Sorted, without what a write under way or a lock leaves beside."""
+    return sorted(path for path in paths if not path.name.startswith("."))
+
+
+def _reason(error: FtcotError, path: Path) -> str:
+    place = (error.where or "").removeprefix(str(path)).lstrip(", ")
+    remedy = f"; {error.remedy}" if error.remedy else ""
+    return f"{error.what}{f' ({place})' if place else ''}{remedy}"

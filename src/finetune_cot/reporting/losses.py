@@ -1,0 +1,139 @@
+"""Losses of training runs: tables and charts by epoch and task."""
+
+import statistics
+from collections.abc import Iterable, Iterator, Sequence
+
+from finetune_cot.reporting.charts import Change, ChangeChart, Chart, Line, LineChart, Point
+from finetune_cot.reporting.findings import SubsetResults, TrainingRun
+from finetune_cot.reporting.tables import Table, table
+from finetune_cot.training.settings import EpochLosses
+
+MAX_TASK_LINES = 8
+"""More tasks than colours are shown before and after, not as lines."""
+_LOSS = "Loss (nats a token)"
+
+
+def training_table(runs: Iterable[TrainingRun]) -> Table:
+    """Every training run: how long it was, its last and its best dev loss."""
+    columns = ["name", "run", "epochs", "steps", "train_loss", "dev_loss", "best_dev_loss", "best_epoch"]
+    return table("training", columns, map(_training_row, runs))
+
+
+def epoch_table(runs: Iterable[TrainingRun]) -> Table:
+    """Losses of every run and epoch."""
+    return table(
+        "losses_by_epoch",
+        ["name", "run", "epoch", "step", "train_loss", "dev_loss"],
+        (
+            [run.save_name, run.run, epoch.epoch, epoch.step, epoch.train_loss, epoch.dev_loss]
+            for run in runs
+            for epoch in run.epochs
+        ),
+    )
+
+
+def task_table(runs: Iterable[TrainingRun]) -> Table:
+    """Dev losses of every run, epoch and task."""
+    return table(
+        "dev_losses_by_task",
+        ["name", "run", "epoch", "task", "dev_loss"],
+        (
+            [run.save_name, run.run, epoch.epoch, task, loss]
+            for run in runs
+            for epoch in run.epochs
+            for task, loss in epoch.dev_loss_by_task.items()
+        ),
+    )
+
+
+def results_table(results: Iterable[SubsetResults]) -> Table:
+    """Every row of every ``results.csv``; losses by task are in those files."""
+    return table(
+        "results",
+        ["name", "task_indices", "loss"],
+        (
+            [item.name, " ".join(map(str, row.task_indices)), row.loss]
+            for item in results
+            for row in item.rows
+        ),
+    )
+
+
+def loss_charts(runs: Sequence[TrainingRun]) -> Iterator[Chart]:
+    """Train and dev loss of the runs of one name by epoch, and dev loss by task where there are several."""
+    name = runs[0].save_name
+    yield LineChart(
+        name=f"loss_{name}",
+        title=name,
+        x_label="Epoch",
+        y_label=_LOSS,
+        lines=tuple(
+            line for colour, run in enumerate(runs) for line in _run_lines(run, colour, len(runs) > 1)
+        ),
+        percent=False,
+    )
+    by_task = _task_means(runs)
+    if len(by_task) > MAX_TASK_LINES:
+        yield _task_changes(name, by_task)
+    elif len(by_task) > 1:
+        yield LineChart(
+            name=f"dev_loss_by_task_{name}",
+            title=f"{name}: dev loss by task" + _mean_of(runs),
+            x_label="Epoch",
+            y_label=_LOSS,
+            lines=tuple(Line(task, points, colour) for colour, (task, points) in enumerate(by_task.items())),
+            percent=False,
+        )
+
+
+def _training_row(run: TrainingRun) -> list[str | int | float | None]:
+    last = run.epochs[-1]
+    best = min((epoch for epoch in run.epochs if epoch.dev_loss is not None), key=_dev_loss, default=None)
+    return [
+        *(run.save_name, run.run, last.epoch, last.step, last.train_loss, last.dev_loss),
+        *((None, None) if best is None else (best.dev_loss, best.epoch)),
+    ]
+
+
+def _dev_loss(epoch: EpochLosses) -> float:
+    return float("inf") if epoch.dev_loss is None else epoch.dev_loss
+
+
+def _run_lines(run: TrainingRun, colour: int, several: bool) -> Iterator[Line]:
+    suffix = f", run {run.run}" if several else ""
+    train = tuple(Point(epoch.epoch, epoch.train_loss) for epoch in run.epochs)
+    dev = tuple(Point(epoch.epoch, epoch.dev_loss) for epoch in run.epochs if epoch.dev_loss is not None)
+    yield Line(f"train{suffix}", train, colour, dashed=True)
+    if dev:
+        yield Line(f"dev{suffix}", dev, colour)
+
+
+def _task_means(runs: Sequence[TrainingRun]) -> dict[str, tuple[Point, ...]]:
+    """Dev loss of each task by epoch, the mean over the runs that came so far."""
+    losses: dict[str, dict[int, list[float]]] = {}
+    for run in runs:
+        for epoch in run.epochs:
+            for task, loss in epoch.dev_loss_by_task.items():
+                losses.setdefault(task, {}).setdefault(epoch.epoch, []).append(loss)
+    return {
+        task: tuple(Point(epoch, statistics.fmean(values)) for epoch, values in sorted(by_epoch.items()))
+        for task, by_epoch in sorted(losses.items())
+    }
+
+
+def _task_changes(name: str, by_task: dict[str, tuple[Point, ...]]) -> ChangeChart:
+    first = min(points[0].x for points in by_task.values())
+    last = max(points[-1].x for points in by_task.values())
+    changes = [Change(task, points[0].y, points[-1].y) for task, points in by_task.items()]
+    return ChangeChart(
+        name=f"dev_loss_by_task_{name}",
+        title=f"{name}: dev loss by task",
+        x_label=_LOSS,
+        first_label=f"after epoch {first:g}",
+        last_label=f"after epoch {last:g}",
+        changes=tuple(sorted(changes, key=lambda change: change.last)),
+    )
+
+
+def _mean_of(runs: Sequence[TrainingRun]) -> str:
+    return f" (mean of {len(runs)} runs)" if len(runs) > 1 else ""

@@ -1,0 +1,100 @@
+"""Students that differ in one number only, such as the rationales of a question, in order of that number."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from finetune_cot.reporting.charts import Line, LineChart, Point
+from finetune_cot.reporting.runs import Entry
+
+
+@dataclass(frozen=True)
+class Series:
+    """Students on one data set, and the number in which they differ."""
+
+    dataset: str
+    label: tuple[str, ...]
+    """What they have in common: model, method, training."""
+    points: tuple[tuple[int, Entry], ...]
+    """The number of each, ascending."""
+
+
+def by_rationales(rows: Iterable[Entry]) -> list[Series]:
+    """Students by the rationales of a question that they learned from; every student that has any."""
+    groups: dict[tuple[str, ...], list[tuple[int, Entry]]] = {}
+    for entry in rows:
+        number = entry.naming.rationales
+        if number is not None:
+            # Names such as ft_cot_t70_8aug hold the number itself, in which the students of a series differ.
+            training = re.sub(rf"(?<!\d){number}(?!\d)", "k", entry.naming.training)
+            label = entry.dataset, entry.naming.model, entry.naming.template, training
+            groups.setdefault(label, []).append((number, entry))
+    return _series(groups)
+
+
+def by_training_samples(rows: Iterable[Entry]) -> list[Series]:
+    """Students by the size of their training data, where a model has students of several sizes."""
+    groups: dict[tuple[str, ...], list[tuple[int, Entry]]] = {}
+    for entry in rows:
+        student = entry.runs[0].student
+        if student is not None:
+            rationales = "" if entry.naming.rationales is None else f"k = {entry.naming.rationales}"
+            label = entry.dataset, entry.naming.model, entry.naming.template, student.method, rationales
+            groups.setdefault(label, []).append((student.training_samples, entry))
+    return [series for series in _series(groups) if _differ(series)]
+
+
+def line_charts(name: str, title: str, x_label: str, every: Iterable[Series]) -> list[LineChart]:
+    """A chart for each data set that has a series of several numbers."""
+    charts: dict[str, list[Series]] = {}
+    for series in every:
+        if _differ(series):
+            charts.setdefault(series.dataset, []).append(series)
+    return [
+        LineChart(
+            name=f"{name}_{dataset}",
+            title=f"{title}: {dataset}",
+            x_label=x_label,
+            y_label="Accuracy (%)",
+            lines=tuple(
+                Line(label, tuple(_point(*point) for point in series.points), colour)
+                for colour, (label, series) in enumerate(zip(_labels(group), group, strict=True))
+            ),
+            percent=True,
+            doubling=True,
+            note=_note(group),
+        )
+        for dataset, group in charts.items()
+    ]
+
+
+def _series(groups: dict[tuple[str, ...], list[tuple[int, Entry]]]) -> list[Series]:
+    return [
+        Series(label[0], label[1:], tuple(sorted(points, key=lambda point: point[0])))
+        for label, points in sorted(groups.items(), key=lambda group: group[0])
+    ]
+
+
+def _differ(series: Series) -> bool:
+    return len({number for number, _ in series.points}) > 1
+
+
+def _labels(group: Sequence[Series]) -> list[str]:
+    """The parts of the labels in which the series differ, and always the model."""
+    positions = range(len(group[0].label))
+    differing = [place for place in positions if len({series.label[place] for series in group}) > 1]
+    shown = [place for place in positions if place == 0 or place in differing]
+    return [", ".join(series.label[place] for place in shown if series.label[place]) for series in group]
+
+
+def _point(number: int, entry: Entry) -> Point:
+    return Point(number, 100 * entry.accuracy, 100 * entry.error)
+
+
+def _note(group: Sequence[Series]) -> str:
+    entries = [entry for series in group for _, entry in series.points]
+    sizes = sorted({entry.n for entry in entries})
+    size = f"n = {sizes[0]}" if len(sizes) == 1 else f"n = {sizes[0]} to {sizes[-1]}"
+    several = any(len(entry.runs) > 1 for entry in entries)
+    spread = "; of several runs, the standard deviation" if several else ""
+    return f"{size}; bars: one standard error{spread}"

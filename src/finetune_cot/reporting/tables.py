@@ -1,0 +1,71 @@
+"""A table, apart from how it is rendered: values to compute with, and how people read them."""
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+Value = str | int | float | None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A value and its text."""
+
+    value: Value
+    text: str
+    strong: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of cells under columns."""
+
+    name: str
+    """Name of its CSV file, without the ending."""
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    headings: tuple[str, ...] | None = None
+    """Columns as people read them, where they differ."""
+    notes: tuple[str, ...] = ()
+
+
+def table(
+    name: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Cell | Value]],
+    *,
+    headings: Sequence[str] | None = None,
+    notes: Iterable[str] = (),
+) -> Table:
+    """A table of cells, or of plain values, which are shown as they are."""
+    cells = tuple(tuple(_cell(value) for value in row) for row in rows)
+    return Table(name, tuple(columns), cells, None if headings is None else tuple(headings), tuple(notes))
+
+
+def percent(share: float, error: float | None = None, mark: str = "", strong: bool = False) -> Cell:
+    """A fraction as a percentage, with its error after ``±``."""
+    spread = "" if error is None else f" ± {100 * error:.1f}"
+    return Cell(share, f"{100 * share:.1f}{spread}{mark}", strong)
+
+
+def to_csv(content: Table) -> str:
+    """The values, one row a line; empty where there is none."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(content.columns)
+    writer.writerows([_plain(cell.value) for cell in row] for row in content.rows)
+    return text.getvalue()
+
+
+def _cell(value: Cell | Value) -> Cell:
+    if isinstance(value, Cell):
+        return value
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return Cell(None, "")
+    return Cell(value, f"{value:.4g}" if isinstance(value, float) else str(value))
+
+
+def _plain(value: Value) -> Value:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
