@@ -70,6 +70,11 @@ def _show_list(result: "pipeline.DatasetList") -> None:
 def _show_samples(result: "pipeline.DatasetExamples") -> None:
     typer.echo(f"{result.dataset}: {result.format}, {result.samples} samples, template {result.template}")
     for example in result.examples:
-        typer.echo(f"\nsample {example.sample_index}, task {example.task}, answer {example.answer}")
-        typer.secho(example.prompt, dim=True, nl=False)
-        typer.secho(f"[[{example.label}]]" if example.label else "", bold=True)
+        answer = f", answer {example.answer}" if example.answer is not None else ""
+        typer.echo(f"\nsample {example.sample_index}, task {example.task}{answer}")
+        for segment in example.segments:
+            if segment.labelled:
+                typer.secho(f"[[{segment.text}]]", bold=True, nl=False)
+            else:
+                typer.secho(segment.text, dim=True, nl=False)
+        typer.echo()

@@ -251,7 +251,10 @@ def _inputs(choice: Choice, dataset: Dataset) -> list[Path]:
 
 def _tell(rows: Rows) -> None:
     if rows.other_wording:
-        say(f"{rows.other_wording} samples were asked in other words than the data set's: theirs are used")
+        say(
+            f"{rows.other_wording} samples: the teacher was asked in other words than the data set's;"
+            " question and answer are those of the completions"
+        )
     if rows.questions_without_completion:
         say(f"{rows.questions_without_completion} questions of this part have no completion yet")
 

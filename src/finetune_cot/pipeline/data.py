@@ -248,19 +248,14 @@ def _show_instruction_data(config: DataShowConfig) -> DatasetExamples:
 def _example(
     sample: Sample, template: str, config: DataShowConfig, few_shot: Mapping[str, str]
 ) -> DatasetExample:
+    segments: tuple[Segment, ...]
     if is_finetune(template):
-        if "cot" in template and sample.rationale is None:
-            raise UsageError(
-                f"sample {sample.sample_index} has no rationale",
-                where="--template",
-                remedy="show ft_token or ft_natural, or let a teacher write rationales: `ftcot teach`",
-            )
         segments = training_segments(
             template, config.model_type, sample.question, sample.rationale, sample.answer
         )
     else:
         text = prompt_text(template, sample.question, config.model_type, few_shot.get(sample.task))
-        segments = (Segment(text, labelled=False), Segment("", labelled=True))
+        segments = (Segment(text, labelled=False),)
     return _from_segments(sample.sample_index, sample.task, sample.answer, segments)
 
 
