@@ -1,11 +1,11 @@
 """Padded tensors of a batch."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Int
 from torch import Tensor
 
 from finetune_cot.batches.encoding import IGNORED, EncodedExample
@@ -17,29 +17,45 @@ class Batch:
     """Samples padded on the right to the longest of them."""
 
     input_ids: Int[Tensor, "samples tokens"]
-    attention_mask: Bool[Tensor, "samples tokens"]
+    attention_mask: Int[Tensor, "samples tokens"]
+    """1 for a token, 0 for padding."""
     labels: Int[Tensor, "samples targets"]
     tasks: tuple[str, ...]
     sample_indices: tuple[int, ...]
+    step_label_tokens: int
+    """Tokens that carry loss in all batches of the optimizer step that this batch is part of."""
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch with its tensors on another device."""
-        tensors = (
-            item.to(device, non_blocking=True) for item in (self.input_ids, self.attention_mask, self.labels)
+        return replace(
+            self,
+            input_ids=self.input_ids.to(device, non_blocking=True),
+            attention_mask=self.attention_mask.to(device, non_blocking=True),
+            labels=self.labels.to(device, non_blocking=True),
         )
-        return Batch(*tensors, self.tasks, self.sample_indices)
 
 
-def collate(examples: Sequence[EncodedExample], pad_token_id: int) -> Batch:
-    """Pad samples to one batch."""
+def collate(
+    examples: Sequence[EncodedExample], pad_token_id: int, step_label_tokens: int | None = None
+) -> Batch:
+    """Pad samples to one batch.
+
+    Args:
+        examples: The samples.
+        pad_token_id: Token that fills up short samples.
+        step_label_tokens: As in `Batch`; by default the batch is an optimizer step of its own.
+    """
+    if step_label_tokens is None:
+        step_label_tokens = sum(example.label_tokens for example in examples)
     input_ids = _pad([example.input_ids for example in examples], pad_token_id)
     lengths = torch.tensor([len(example.input_ids) for example in examples])
     return Batch(
         input_ids=input_ids,
-        attention_mask=torch.arange(input_ids.shape[1])[None, :] < lengths[:, None],
+        attention_mask=(torch.arange(input_ids.shape[1])[None, :] < lengths[:, None]).long(),
         labels=_pad([example.labels for example in examples], IGNORED),
         tasks=tuple(example.task for example in examples),
         sample_indices=tuple(example.sample_index for example in examples),
+        step_label_tokens=step_label_tokens,
     )
 
 
@@ -54,14 +70,28 @@ class ShuffledBatches:
     """Batches of every epoch, one epoch per iteration, with a position that can be saved and set.
 
     Lightning saves ``state_dict`` with a checkpoint and sets it before a resumed run goes on.
+
+    Args:
+        examples: What to make batches of.
+        batch_size: Samples of a batch; the last one may be smaller.
+        pad_token_id: Token that fills up short samples.
+        seed: Seed of the order.
+        accumulate: Batches of an optimizer step.
     """
 
     def __init__(
-        self, examples: Sequence[EncodedExample], batch_size: int, pad_token_id: int, seed: int
+        self,
+        examples: Sequence[EncodedExample],
+        batch_size: int,
+        pad_token_id: int,
+        seed: int,
+        accumulate: int = 1,
     ) -> None:
         self._examples = examples
         self._lengths = [example.length for example in examples]
+        self._label_tokens = [example.label_tokens for example in examples]
         self._batch_size = batch_size
+        self._accumulate = accumulate
         self._pad_token_id = pad_token_id
         self._seed = seed
         self._epoch = 0
@@ -72,14 +102,17 @@ class ShuffledBatches:
         return -(-len(self._examples) // self._batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        """The rest of the current epoch; then the next epoch begins."""
+        """The rest of the current epoch; of the next one, when all of it was given out."""
+        if self._position >= len(self):
+            self._epoch, self._position = self._epoch + 1, 0
         batches = shuffled_batches(self._lengths, self._batch_size, self._seed, self._epoch)
         while self._position < len(batches):
             batch = batches[self._position]
+            first = self._position - self._position % self._accumulate
+            step = [index for part in batches[first : first + self._accumulate] for index in part]
+            step_label_tokens = sum(self._label_tokens[index] for index in step)
             self._position += 1
-            yield collate([self._examples[index] for index in batch], self._pad_token_id)
-        self._epoch += 1
-        self._position = 0
+            yield collate([self._examples[index] for index in batch], self._pad_token_id, step_label_tokens)
 
     def state_dict(self) -> dict[str, Any]:
         """Epoch, and batches of it that were given out."""
@@ -88,8 +121,6 @@ class ShuffledBatches:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a saved position."""
         self._epoch, self._position = state["epoch"], state["position"]
-        if self._position >= len(self):
-            self._epoch, self._position = self._epoch + 1, 0
 
 
 class SortedBatches:

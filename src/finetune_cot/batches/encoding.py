@@ -37,9 +37,11 @@ class EncodedExample:
 def encode(
     tokenizer: Any, model_type: str, segments: Sequence[Segment], sample_index: int, task: str
 ) -> EncodedExample:
-    """Tokenize segments; the end-of-sequence token closes each labelled one.
+    """Tokenize segments; the end-of-sequence token closes each labelled one, if its text does not.
 
     The prompt is tokenized by itself, as in generation, so that training and generation see the same ids.
+    Where its text begins with the beginning-of-sequence token, as chat templates may write it, no second one
+    is put before it.
 
     Args:
         tokenizer: A transformers tokenizer with an end-of-sequence token.
@@ -51,13 +53,14 @@ def encode(
     if model_type == "encoder_decoder":
         source = "".join(segment.text for segment in segments[:-1])
         target = tokenizer(segments[-1].text, add_special_tokens=False).input_ids
-        labels = (*target, tokenizer.eos_token_id)
-        return EncodedExample(sample_index, task, tuple(tokenizer(source).input_ids), labels)
+        closed = (*target, tokenizer.eos_token_id)
+        return EncodedExample(sample_index, task, tuple(tokenizer(source).input_ids), closed)
     input_ids: list[int] = []
     labels: list[int] = []
+    begun = bool(tokenizer.bos_token) and segments[0].text.startswith(tokenizer.bos_token)
     for position, segment in enumerate(segments):
-        ids = tokenizer(segment.text, add_special_tokens=position == 0).input_ids
-        if segment.labelled:
+        ids = tokenizer(segment.text, add_special_tokens=position == 0 and not begun).input_ids
+        if segment.labelled and tokenizer.eos_token_id not in ids:
             ids = [*ids, tokenizer.eos_token_id]
         input_ids += ids
         labels += ids if segment.labelled else [IGNORED] * len(ids)

@@ -5,31 +5,34 @@ from pathlib import Path
 from typing import Any
 
 from lightning.fabric.plugins import CheckpointIO
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from finetune_cot.artifacts.files import read_json, write_directory_atomic
-from finetune_cot.errors import ArtifactError
+from finetune_cot.training.weights import read_tensors, save_tensors
 
 STATE_FILE = "trainer_state.json"
 TENSORS_FILE = "trainer_state.safetensors"
 
 
 class SafetensorsCheckpointIO(CheckpointIO):
-    """Writes what Lightning saves: tensors as safetensors, everything else as JSON, the folder in one rename.
+    """Writes what Lightning saves: tensors as safetensors, all else as JSON, the folder in one rename.
 
     The checkpoint holds ``write_weights``, a function that writes the weights into the folder in the form
     that other programs read; they are kept there alone.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Write a checkpoint, replacing an earlier one at once or not at all."""
+        """Write a checkpoint, replacing an earlier one at once or not at all.
+
+        Raises:
+            ArtifactError: it cannot be written; the earlier one is kept.
+        """
         write_weights = checkpoint.pop("write_weights")
         tensors: dict[str, Tensor] = {}
         state = _take_tensors(checkpoint, "", tensors)
         with write_directory_atomic(Path(path)) as folder:
             write_weights(folder)
-            save_file(tensors, folder / TENSORS_FILE)
+            save_tensors(tensors, folder / TENSORS_FILE)
             (folder / STATE_FILE).write_text(json.dumps(state), encoding="utf-8")
 
     def load_checkpoint(self, path: Any, *_: Any, **__: Any) -> dict[str, Any]:
@@ -40,11 +43,7 @@ class SafetensorsCheckpointIO(CheckpointIO):
         """
         folder = Path(path)
         state = read_json(folder / STATE_FILE)
-        try:
-            tensors = load_file(folder / TENSORS_FILE)
-        except (OSError, ValueError, RuntimeError) as error:
-            raise ArtifactError(f"is torn: {error}", where=folder / TENSORS_FILE) from None
-        checkpoint: dict[str, Any] = _put_tensors(state, tensors)
+        checkpoint: dict[str, Any] = _put_tensors(state, read_tensors(folder / TENSORS_FILE))
         checkpoint["folder"] = folder
         return checkpoint
 

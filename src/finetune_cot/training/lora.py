@@ -1,10 +1,12 @@
 """LoRA on a base model, with the target modules usual for its family."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from peft import LoraConfig, TaskType, get_peft_model
+from transformers.pytorch_utils import Conv1D
 
 from finetune_cot.errors import UsageError
 
@@ -12,8 +14,15 @@ TARGETS_BY_FAMILY = {
     "gpt2": ("c_attn", "c_proj", "c_fc"),
     "gpt_neox": ("query_key_value",),
     "bloom": ("query_key_value",),
+    "falcon": ("query_key_value",),
+    "gpt_bigcode": ("c_attn",),
+    "mpt": ("Wqkv",),
+    "codegen": ("qkv_proj",),
+    "phi3": ("qkv_proj",),
     "t5": ("q", "k", "v"),
     "mt5": ("q", "k", "v"),
+    "umt5": ("q", "k", "v"),
+    "longt5": ("q", "k", "v"),
 }
 """Target modules by ``config.model_type``, for families whose attention has other names than most."""
 
@@ -48,14 +57,17 @@ def add_lora(
     config = LoraConfig(
         task_type=TaskType.SEQ_2_SEQ_LM if model.config.is_encoder_decoder else TaskType.CAUSAL_LM,
         r=rank,
-        lora_alpha=alpha,  # type: ignore[arg-type]
+        lora_alpha=alpha,
         lora_dropout=dropout,
         target_modules="all-linear" if list(names) == ["all-linear"] else list(names),
-        fan_in_fan_out=model.config.model_type == "gpt2",
+        fan_in_fan_out=any(isinstance(part, Conv1D) for part in model.modules()),
     )
-    torch.manual_seed(seed)
     try:
-        adapted = get_peft_model(model, config)
+        with torch.random.fork_rng(), warnings.catch_warnings():
+            # PEFT asks transformers in a way that this calls old.
+            warnings.simplefilter("ignore", FutureWarning)
+            torch.manual_seed(seed)
+            adapted = get_peft_model(model, config)
     except ValueError:
         known = sorted(
             {name.rpartition(".")[2] for name, part in model.named_modules() if hasattr(part, "weight")}

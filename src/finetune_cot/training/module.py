@@ -7,16 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as lightning
+import numpy as np
 import torch
-from safetensors.torch import load_file
-from torch import Tensor
 from transformers import get_scheduler
 
-from finetune_cot.batches.collation import Batch
+from finetune_cot.batches.collation import Batch, ShuffledBatches
 from finetune_cot.errors import TrainingError
-from finetune_cot.training.loss import mean_sample_losses, mean_token_loss
+from finetune_cot.training.loss import mean_sample_losses, sample_losses
 from finetune_cot.training.settings import TrainingSettings
-from finetune_cot.training.weights import save_weights, set_trainable_weights
+from finetune_cot.training.weights import read_weights, save_weights, set_trainable_weights
 
 
 class FineTuning(lightning.LightningModule):
@@ -26,11 +25,15 @@ class FineTuning(lightning.LightningModule):
         model: A transformers model or PEFT adapter on one.
         settings: Learning rate, schedule and the like.
         total_steps: Optimizer steps of the whole run, for the schedule.
+        batches: The training batches, whose position goes into a checkpoint.
     """
 
-    def __init__(self, model: Any, settings: TrainingSettings, total_steps: int) -> None:
+    def __init__(
+        self, model: Any, settings: TrainingSettings, total_steps: int, batches: ShuffledBatches
+    ) -> None:
         super().__init__()
         self.model = model
+        self.batches = batches
         self.settings = settings
         self.total_steps = total_steps
         self.dev_losses: dict[str, list[float]] = defaultdict(list)
@@ -42,21 +45,28 @@ class FineTuning(lightning.LightningModule):
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Seed dropout by the batch's place in the run, so that a resumed run draws the same."""
-        torch.manual_seed(hash((self.settings.seed, self.current_epoch, batch_idx)) % 2**63)
+        place = np.random.SeedSequence([self.settings.seed, self.current_epoch, batch_idx])
+        torch.manual_seed(int(place.generate_state(1)[0]))
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Mean loss of the label tokens.
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
+        """The batch's part of the optimizer step's loss, the mean over all label tokens of its batches.
+
+        So the step is that of one large batch, however many label tokens each of its parts has.
 
         Raises:
             TrainingError: the loss is not a finite number.
         """
-        loss = mean_token_loss(self.model, batch)
-        if not math.isfinite(loss.item()):
+        losses, tokens = sample_losses(self.model, batch)
+        loss_sum = losses.sum()
+        value = loss_sum.item()
+        if not math.isfinite(value):
             raise TrainingError(
-                f"the loss is {loss.item()} in epoch {self.current_epoch + 1}, step {self.global_step + 1}",
+                f"the loss is {value} in epoch {self.current_epoch + 1}, step {self.global_step + 1}",
                 remedy="the last good checkpoint is kept; try a lower --lr, or bf16-mixed for 16-mixed",
             )
-        return loss
+        # Lightning divides by the number of batches of a step, even of a last one that has fewer.
+        loss = loss_sum * (self.settings.accumulate / batch.step_label_tokens)
+        return {"loss": loss, "loss_sum": value, "label_tokens": int(tokens.sum())}
 
     def on_validation_epoch_start(self) -> None:
         """Forget the losses of the last pass."""
@@ -81,11 +91,13 @@ class FineTuning(lightning.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leave the weights to a file of their own, in the form that PEFT or transformers reads."""
         checkpoint["state_dict"] = {}
+        # Lightning keeps the position too, but does not set it where an epoch had just ended.
+        checkpoint["batches"] = self.batches.state_dict()
         checkpoint["write_weights"] = partial(save_weights, self.model)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put the trainable weights back; every one must be there."""
         folder: Path = checkpoint["folder"]
-        for file in sorted(folder.glob("*model*.safetensors")):
-            set_trainable_weights(self.model, load_file(file), where=file)
+        set_trainable_weights(self.model, read_weights(folder), where=folder)
         checkpoint["state_dict"] = self.state_dict()
+        self.batches.load_state_dict(checkpoint["batches"])

@@ -1,6 +1,6 @@
 """How a model is fine-tuned, and what came of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 
@@ -10,25 +10,28 @@ class TrainingSettings:
 
     epochs: int
     lr: float
-    weight_decay: float
-    schedule: str
+    weight_decay: float = 0.0
+    schedule: str = "linear"
     """linear, cosine or constant, after warm-up."""
-    warmup: float
+    warmup: float = 0.03
     """Share of the optimizer steps in which the learning rate rises."""
-    gradient_clip: float
+    gradient_clip: float = 1.0
     """Largest norm of the gradient; 0 for none."""
-    batch_size: int
-    inference_batch_size: int
-    accumulate: int
+    batch_size: int = 8
+    inference_batch_size: int = 32
+    accumulate: int = 1
     """Batches of an optimizer step."""
-    precision: str
-    accelerator: str
-    seed: int
-    checkpoint_every: int
+    precision: str = "32-true"
+    """One of Lightning's names."""
+    device: str = "cpu"
+    """Such as cpu, cuda, cuda:1 or mps."""
+    seed: int = 0
+    checkpoint_every: int = 100
     """Optimizer steps between checkpoints within an epoch."""
-    keep_epochs: bool
+    keep_epochs: bool = False
     gradient_checkpointing: bool = False
     loggers: tuple[str, ...] = ()
+    """Of tensorboard, trackio and wandb; the CSV files are always written."""
 
 
 @dataclass(frozen=True)
@@ -40,25 +43,30 @@ class EpochLosses:
     step: int
     """Optimizer steps done so far."""
     train_loss: float
-    """Mean over the epoch's batches, each taken before its step."""
+    """Mean over the epoch's label tokens, each batch taken before the step that it is part of."""
     dev_loss: float | None
-    """Mean over the dev samples; None without a dev set."""
+    """Mean over the dev samples of each sample's mean over its label tokens; None without a dev set."""
     dev_loss_by_task: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class TrainingOutcome:
-    """What a training run came to."""
+    """What a training run came to, interrupted parts that were kept included."""
 
     epochs: tuple[EpochLosses, ...]
     steps: int
     samples_seen: int
-    """Samples processed by this process, resumed parts left out."""
+    """Samples trained on, each as often as it was."""
     seconds: float
-    """Seconds of this process's training, dev passes left out."""
+    """Seconds from each batch's start to its end; dev passes and checkpoints are left out."""
 
     @property
     def best(self) -> EpochLosses:
-        """The epoch with the lowest dev loss; the last one without a dev set."""
-        measured = [epoch for epoch in self.epochs if epoch.dev_loss is not None]
-        return min(measured, key=lambda epoch: epoch.dev_loss or 0.0) if measured else self.epochs[-1]
+        """The best epoch."""
+        return best_epoch(self.epochs)
+
+
+def best_epoch(epochs: Sequence[EpochLosses]) -> EpochLosses:
+    """The epoch with the lowest dev loss, the first of equal ones; the last one without a dev set."""
+    measured = [(epoch.dev_loss, epoch.epoch, epoch) for epoch in epochs if epoch.dev_loss is not None]
+    return min(measured)[2] if measured else epochs[-1]

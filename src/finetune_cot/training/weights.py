@@ -6,12 +6,15 @@ from typing import Any
 
 import torch
 from peft import PeftModel
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from finetune_cot.errors import ModelError
+from finetune_cot.errors import ArtifactError, ModelError
 
 ADAPTER_FILE = "adapter_model.safetensors"
+_WEIGHT_FILES = "*model*.safetensors"
+"""An adapter's file, a whole model's, or the parts of one."""
 
 
 def trainable_weights(model: Any) -> dict[str, Tensor]:
@@ -49,13 +52,68 @@ def set_trainable_weights(model: Any, weights: Mapping[str, Tensor], where: obje
 
 
 def save_weights(model: Any, folder: Path) -> None:
-    """Write an adapter as PEFT does, or a whole model as transformers does, as safetensors."""
+    """Write an adapter as PEFT does, or a whole model as transformers does, as safetensors.
+
+    Raises:
+        ArtifactError: the disk is full or the folder cannot be written to.
+    """
     if isinstance(model, PeftModel):
         model.peft_config["default"].save_pretrained(str(folder))
         weights = {name: tensor.cpu().contiguous() for name, tensor in trainable_weights(model).items()}
-        save_file(weights, folder / ADAPTER_FILE, metadata={"format": "pt"})
+        save_tensors(weights, folder / ADAPTER_FILE)
     else:
-        model.save_pretrained(folder)
+        try:
+            model.save_pretrained(folder)
+        except SafetensorError as error:
+            raise _not_written(folder, error) from None
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """What `save_weights` wrote.
+
+    Raises:
+        ArtifactError: a file is torn, or there is none.
+    """
+    weights: dict[str, Tensor] = {}
+    for file in sorted(folder.glob(_WEIGHT_FILES)):
+        weights |= read_tensors(file)
+    if not weights:
+        raise ArtifactError("holds no weights", where=folder, remedy="run `ftcot train` again")
+    return weights
+
+
+def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Write a safetensors file.
+
+    Raises:
+        ArtifactError: the disk is full or the folder cannot be written to.
+    """
+    try:
+        save_file(dict(tensors), path, metadata={"format": "pt"})
+    except SafetensorError as error:
+        raise _not_written(path, error) from None
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Content of a safetensors file.
+
+    Raises:
+        ArtifactError: it is missing or torn.
+    """
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise ArtifactError(
+            f"is missing or torn: {error}", where=path, remedy="run `ftcot train --overwrite`"
+        ) from None
+
+
+def _not_written(path: Path, error: SafetensorError) -> ArtifactError:
+    return ArtifactError(
+        f"cannot be written: {error}",
+        where=path,
+        remedy="the last checkpoint is kept; free some space and run the command again",
+    )
 
 
 def _file_name(parameter_name: str) -> str:
