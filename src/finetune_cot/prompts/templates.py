@@ -70,7 +70,7 @@ TEMPLATES: Mapping[str, _Template] = MappingProxyType(
 )
 """The templates by name."""
 
-_TEMPERATURE_SUFFIX = re.compile(r"_t([0-9]{1,3})")
+_SAMPLED = re.compile(r"(.+)_t([0-9]{1,3})")
 
 
 def prompt_text(
@@ -195,10 +195,8 @@ def temperature_of(completion_key: str) -> float:
 
 
 def _split(completion_key: str) -> tuple[str, float]:
-    suffix = _TEMPERATURE_SUFFIX.search(completion_key)
-    if suffix is None or suffix.end() != len(completion_key):
-        return completion_key, 0.0
-    return completion_key[: suffix.start()], int(suffix[1]) / 100
+    sampled = _SAMPLED.fullmatch(completion_key)
+    return (sampled[1], int(sampled[2]) / 100) if sampled else (completion_key, 0.0)
 
 
 def _template(name: str) -> _Template:
