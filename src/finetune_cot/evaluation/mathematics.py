@@ -39,10 +39,9 @@ def math_rules() -> Rules:
 
 
 def _read_gold(package: Any, answer: str, answer_format: AnswerFormat) -> str | None:
-    gold = ROBUST.read_gold(answer, answer_format)
     if not _is_mathematics(answer, answer_format):
-        return gold
-    return answer.strip() if _parse(package, _as_formula(answer)) else None
+        return ROBUST.read_gold(answer, answer_format)
+    return answer.strip() if _truth(package, answer, answer_format) else None
 
 
 def _read_completion(text: str, prefixes: Sequence[str], answer_format: AnswerFormat) -> Reading:
@@ -54,7 +53,7 @@ def _read_completion(text: str, prefixes: Sequence[str], answer_format: AnswerFo
 def _same_answer(package: Any, candidate: str, gold: str, answer_format: AnswerFormat) -> bool:
     if not _is_mathematics(gold, answer_format):
         return ROBUST.same_answer(candidate, gold, answer_format)
-    truth = _parse(package, _as_formula(gold))
+    truth = _truth(package, gold, answer_format)
     seconds = _seconds()
     return any(
         package.verify(truth, _parse(package, form), timeout_seconds=seconds)
@@ -67,6 +66,19 @@ def _is_mathematics(answer: str, answer_format: AnswerFormat) -> bool:
     if answer_format.kind == "letters":
         return re.search(r"[\\^=+*/()\[\]]", answer) is not None
     return answer_format.kind == "number"
+
+
+def _truth(package: Any, gold: str, answer_format: AnswerFormat) -> list[Any]:
+    """The right answer as expressions; none where it is not mathematics, or no number where one is due."""
+    for form in (_as_formula(gold), gold):
+        parsed = _parse(package, form)
+        # Text that could not be parsed is given back as a string alone.
+        expressions = [item for item in parsed if not isinstance(item, str)]
+        if answer_format.kind == "number":
+            expressions = [item for item in expressions if getattr(item, "is_number", False)]
+        if expressions:
+            return parsed
+    return []
 
 
 def _as_formula(text: str) -> str:
