@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from finetune_cot.cli.command import add_command
+from finetune_cot.cli.output import show_fields, show_table
 from finetune_cot.config.evaluate import EvaluateConfig
 
 if TYPE_CHECKING:
@@ -13,10 +14,31 @@ if TYPE_CHECKING:
 
 def add_to(app: typer.Typer) -> None:
     """Add the command to the app."""
-    add_command(app, "evaluate", EvaluateConfig, _run)
+    add_command(app, "evaluate", EvaluateConfig, _run, _show)
 
 
 def _run(config: EvaluateConfig) -> "EvaluateResult":
     from finetune_cot.pipeline.evaluate import evaluate
 
     return evaluate(config)
+
+
+def _show(result: "EvaluateResult") -> None:
+    if result.plan:
+        typer.echo(f"{result.plan.missing} completions would be generated:")
+        show_fields(result.plan)
+    if result.n:
+        typer.echo(
+            f"accuracy {result.accuracy:.1%} +- {result.stderr:.1%} (standard error): {result.correct} of"
+            f" {result.n} right, {result.dataset} ({result.split}), {result.completion_key}"
+        )
+    if result.ungradable:
+        typer.echo(f"{result.ungradable} left out: their right answer cannot be read")
+    if len(result.tasks) > 1:
+        rows = [
+            [task.task, task.n, task.correct, f"{task.accuracy:.1%}", f"{task.stderr:.1%}"]
+            for task in result.tasks
+        ]
+        show_table(["task", "n", "right", "accuracy", "standard error"], rows)
+    typer.echo(f"{result.generated} generated, {result.reused} were there; in {result.path}")
+    typer.echo("next: ftcot report")

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from finetune_cot.cli.command import add_command
+from finetune_cot.cli.output import show_fields
 from finetune_cot.config.teach import TeachConfig
 
 if TYPE_CHECKING:
@@ -13,10 +14,28 @@ if TYPE_CHECKING:
 
 def add_to(app: typer.Typer) -> None:
     """Add the command to the app."""
-    add_command(app, "teach", TeachConfig, _run)
+    add_command(app, "teach", TeachConfig, _run, _show)
 
 
 def _run(config: TeachConfig) -> "TeachResult":
     from finetune_cot.pipeline.teach import teach
 
     return teach(config)
+
+
+def _show(result: "TeachResult") -> None:
+    if result.plan:
+        typer.echo(f"{result.plan.missing} of {result.requested} completions would be asked for:")
+        show_fields(result.plan)
+        return
+    typer.echo(
+        f"{result.completed} completions written, {result.reused} were there, {result.failed} failed;"
+        f" {result.distinct_rationales} distinct rationales"
+    )
+    if result.completed and result.completion_tokens:
+        typer.echo(f"{result.prompt_tokens} tokens read, {result.completion_tokens} written")
+    typer.echo(f"in {result.path}")
+    typer.echo(
+        f"next: ftcot build-finetune-data --model-key {result.model_key} --dataset-key {result.dataset_key}"
+        f" --completion-key {result.completion_key}"
+    )

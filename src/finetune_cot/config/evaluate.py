@@ -26,13 +26,25 @@ class EvaluateConfig:
     split_key: str = shared.split_key()
     limit: int | None = shared.limit()
     checker: str = shared.checker()
-    generate: bool = option(True, "Generate completions that are missing, rather than stop.")
+    generate: bool = option(
+        True, "Generate completions that are missing; --no-generate scores only what is there."
+    )
     teacher: str = option(
         "local", "Who writes missing completions: a local model or a server.", choices=("local", "openai")
     )
     temperature: float | None = shared.temperature()
-    max_reasoning_tokens: int = shared.max_reasoning_tokens()
-    max_answer_tokens: int = shared.max_answer_tokens()
+    max_reasoning_tokens: int | None = option(
+        None,
+        "New tokens of a rationale, or of a student's whole answer, at most; by default as many as in the"
+        " completions that are there, or 128.",
+        check=positive,
+    )
+    max_answer_tokens: int | None = option(
+        None,
+        "New tokens of the answer after a rationale, at most; by default as many as in the completions that"
+        " are there, or 32.",
+        check=positive,
+    )
     chat: bool = shared.chat()
     base_url: str | None = shared.base_url()
     endpoint: str = option(
@@ -45,6 +57,7 @@ class EvaluateConfig:
     precision: str = shared.precision()
     device: str = shared.device()
     seed: int = shared.seed()
+    overwrite: bool = shared.overwrite("a completion file")
     saved_dir: Path = shared.saved_dir()
     data_dir: Path = shared.data_dir()
     dry_run: bool = shared.dry_run()

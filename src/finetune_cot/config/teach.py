@@ -13,7 +13,9 @@ class TeachConfig:
 
     model_key: str = shared.model_key()
     dataset_key: str = shared.dataset_key()
-    completion_key: str = option("zs_cot", "Kind of prompt: zs, zs_cot, zs_cot_t70, fs_cot, fs_cot_t70.")
+    completion_key: str = option(
+        "zs_cot", "Kind of prompt: zs, zs_cot, fs_cot, and with _t70 at the end, sampled at temperature 0.7."
+    )
     teacher: str = option(
         "local",
         "Who answers: a local model, a server with OpenAI's interface, or the data set's own rationales.",
@@ -41,6 +43,7 @@ class TeachConfig:
     device: str = shared.device()
     load_model_dir: Path | None = shared.load_model_dir()
     seed: int = shared.seed()
+    overwrite: bool = shared.overwrite("a completion file")
     saved_dir: Path = shared.saved_dir()
     data_dir: Path = shared.data_dir()
     dry_run: bool = shared.dry_run()

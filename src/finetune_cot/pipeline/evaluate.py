@@ -1,0 +1,330 @@
+"""``ftcot evaluate``: completions are checked; those that are missing are generated first."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from finetune_cot.artifacts.ids import CompletionId, parse_completion_path
+from finetune_cot.artifacts.manifest import start
+from finetune_cot.config.evaluate import EvaluateConfig
+from finetune_cot.config.options import to_plain
+from finetune_cot.errors import ArtifactError, UsageError
+from finetune_cot.evaluation.checkers import Verdict, check_completion
+from finetune_cot.evaluation.scores import Score, score
+from finetune_cot.pipeline.completing import (
+    Job,
+    Outcome,
+    complete,
+    describe,
+    find_completions,
+    is_outdated,
+    make_recipe,
+    make_requests,
+    requested,
+    select_samples,
+    tell_other_questions,
+    there_already,
+)
+from finetune_cot.pipeline.progress import say
+from finetune_cot.pipeline.subject import (
+    Subject,
+    base_subject,
+    folder_subject,
+    student_subject,
+    weights_identity,
+)
+from finetune_cot.pipeline.teachers import Plan, asks_in_messages, check_teacher, estimate, teacher_maker
+from finetune_cot.prompts.few_shot import few_shot_prompts
+from finetune_cot.prompts.templates import template_of
+from finetune_cot.tasks.reasoning import load_dataset
+from finetune_cot.tasks.sample import Dataset
+from finetune_cot.teachers.protocol import Recipe
+
+_REASONING_TOKENS, _ANSWER_TOKENS = 128, 32
+
+
+@dataclass(frozen=True)
+class TaskScore:
+    """The score on one task of the data set."""
+
+    task: str
+    n: int
+    correct: int
+    accuracy: float
+    stderr: float
+
+
+@dataclass(frozen=True)
+class EvaluateResult:
+    """How many of a model's answers are right."""
+
+    n: int
+    """Completions that were graded; one of each question, unless more were asked for."""
+    correct: int
+    accuracy: float
+    """Share of right ones, 0 to 1; None under ``--json`` where nothing was graded."""
+    stderr: float
+    """Standard error of the accuracy over questions."""
+    contains_answer: int
+    """Completions that hold the right answer somewhere."""
+    correct_format: int
+    """Completions with the words that lead to the answer in their template."""
+    complete: int | None
+    """Completions whose rationale was not cut off; None where no completion tells."""
+    ungradable: int
+    """Completions left out of ``n`` because the data set's own answer cannot be read."""
+    generated: int
+    """Completions made now."""
+    reused: int
+    """Completions that were there."""
+    missing: int
+    """Completions that there are not: with --no-generate, in a dry run, or because they failed."""
+    path: Path
+    """The completion file."""
+    model: str
+    """Slug of the base model."""
+    finetune_key: str | None
+    train_key: str | None
+    epoch: int | None
+    dataset: str
+    completion_key: str
+    checker: str
+    split: str
+    tasks: tuple[TaskScore, ...] = ()
+    failures: Mapping[str, int] = field(default_factory=dict)
+    """How many requests failed, by reason."""
+    plan: Plan | None = None
+    """Only of a dry run."""
+
+
+def evaluate(config: EvaluateConfig) -> EvaluateResult:
+    """Score the completions of a model on a data set; what is there is used, the rest is generated.
+
+    Nothing is written, nor any model loaded, where nothing is missing.
+
+    Raises:
+        UsageError: a key or a combination of options that cannot be used.
+        DataError: the data set is not there or torn.
+        ModelError: the model is not there or cannot be loaded.
+        ArtifactError: the completion file is torn, held by another run, or was made in another way.
+        TeacherError: the server refuses or does not answer; what was done is kept.
+    """
+    running = start("evaluate", to_plain(config))
+    subject = _subject(config)
+    dataset = load_dataset(config.dataset_key, config.data_dir)
+    completion_key = config.completion_key or _own_key(subject, dataset.key, config.saved_dir)
+    found, subject = _locate(subject, completion_key, dataset.key, config.saved_dir)
+    known, there = there_already(found)
+    samples = select_samples(dataset, config.data_dir, config.split, config.split_key, config.limit)
+    requests = make_requests(samples, config.num_completions)
+    all_there = all(request.key in there for request in requests)
+    few_shot: Mapping[str, str] = {}
+    if template_of(completion_key) == "fs_cot" and (config.overwrite or not all_there):
+        few_shot = few_shot_prompts(dataset, config.data_dir)
+    recipe = _recipe(config, completion_key, few_shot, known)
+    id = subject.completion_id(completion_key, dataset.key)
+    weights = weights_identity(subject) if config.teacher == "local" else None
+    metadata = describe(id, subject.model_key, config.teacher, recipe, weights)
+    job = Job(found or id.path(config.saved_dir), id, requests, recipe, metadata)
+    if is_outdated(job.path, known, job, _firm(config, job), config.overwrite):
+        there = {}
+    if config.generate and not config.dry_run:
+        outcome = complete(job, there, teacher_maker(config, subject), running, config.overwrite)
+    else:
+        outcome = Outcome(requested(job, there), frozenset(), {})
+        _tell_missing(config, job, outcome)
+    tell_other_questions(requests, outcome.completions)
+    result = _scored(config, dataset, job, outcome)
+    return replace(result, plan=_plan(config, job, subject, outcome)) if config.dry_run else result
+
+
+def _subject(config: EvaluateConfig) -> Subject:
+    if config.load_model_dir and config.finetune_key:
+        raise UsageError(
+            "names a model that --finetune-key names too", where="--load-model-dir", remedy="give one of them"
+        )
+    if config.teacher == "openai" and (config.load_model_dir or config.finetune_key):
+        raise UsageError(
+            "a server knows a student by its own name",
+            where="--teacher openai",
+            remedy="give the server's name of the student as --model-key",
+        )
+    if config.load_model_dir:
+        return folder_subject(config.load_model_dir, config.model_key, config.epoch)
+    if config.finetune_key:
+        return student_subject(
+            config.model_key,
+            config.finetune_key,
+            config.train_key,
+            config.run,
+            config.epoch,
+            config.saved_dir,
+        )
+    return base_subject(config.model_key)
+
+
+def _own_key(subject: Subject, dataset_key: str, saved_dir: Path) -> str:
+    """The completion key where none is given: the template of a student, else zs_cot.
+
+    Of a student that is known by its completions alone, the key of those.
+    """
+    if subject.template or subject.folder or not subject.is_student:
+        return subject.template or "zs_cot"
+    folder = saved_dir / "completion_data"
+    keys = set()
+    for path in folder.glob(f"B_{subject.base_model}__C_*/[!.]*.json"):
+        try:
+            id = parse_completion_path(path)
+        except ArtifactError:  # a file of another name is none of this student
+            continue
+        if (id.finetune_key, id.dataset_key) == (subject.finetune_key, dataset_key):
+            keys.add(id.completion_key)
+    if len(keys) > 1:
+        raise UsageError(
+            f"this student has completions of {', '.join(sorted(keys))}",
+            remedy="choose one: --completion-key",
+        )
+    return keys.pop() if keys else "zs_cot"
+
+
+def _locate(
+    subject: Subject, completion_key: str, dataset_key: str, saved_dir: Path
+) -> tuple[Path | None, Subject]:
+    """The completion file, and whose it is.
+
+    Of a student that was not trained here, completions may be filed without a train key, as those of a
+    platform, or by epoch, of which the last one counts.
+    """
+    id = subject.completion_id(completion_key, dataset_key)
+    found = find_completions(id, saved_dir)
+    if found or not subject.is_student or subject.folder:
+        return found, subject
+    platform = replace(subject, train_key=None)
+    found = find_completions(platform.completion_id(completion_key, dataset_key), saved_dir)
+    if found or subject.epoch is not None:
+        return found, platform if found else subject
+    epochs = _epochs(id, saved_dir)
+    if not epochs:
+        return None, subject
+    last = max(epochs)
+    return epochs[last], replace(subject, epoch=last)
+
+
+def _epochs(id: CompletionId, saved_dir: Path) -> dict[int, Path]:
+    """Completion files of the same student by epoch."""
+    files = {}
+    for path in sorted(id.path(saved_dir).parent.glob("[!.]*__E_*.json")):
+        try:
+            other = parse_completion_path(path)
+        except ArtifactError:  # a file of another name is none of this student
+            continue
+        if other.epoch is not None and replace(other, epoch=None) == id:
+            files[other.epoch] = path
+    return files
+
+
+def _recipe(
+    config: EvaluateConfig, completion_key: str, few_shot: Mapping[str, str], known: Mapping[str, Any]
+) -> Recipe:
+    """How missing completions are asked for; as long as those that are there, unless told otherwise."""
+    return make_recipe(
+        completion_key,
+        few_shot,
+        num_completions=config.num_completions,
+        temperature=config.temperature,
+        max_reasoning_tokens=config.max_reasoning_tokens
+        or known.get("max_reasoning_tokens", _REASONING_TOKENS),
+        max_answer_tokens=config.max_answer_tokens or known.get("max_answer_tokens", _ANSWER_TOKENS),
+        chat=asks_in_messages(config),
+        seed=config.seed,
+    )
+
+
+def _firm(config: EvaluateConfig, job: Job) -> list[str]:
+    """Metadata that must agree even where nothing is missing: the weights, and what was asked for by name."""
+    given = {
+        "weights": "weights" in job.metadata,
+        "temperature": config.temperature is not None,
+        "max_reasoning_tokens": config.max_reasoning_tokens is not None,
+        "max_answer_tokens": config.max_answer_tokens is not None,
+    }
+    return [name for name in job.identity if given.get(name)]
+
+
+def _tell_missing(config: EvaluateConfig, job: Job, outcome: Outcome) -> None:
+    """Tell how much is missing where nothing may be generated.
+
+    Raises:
+        ArtifactError: all of it.
+    """
+    missing = len(job.requests) - len(outcome.completions)
+    if config.dry_run or not missing:
+        return
+    if not outcome.completions:
+        raise ArtifactError(
+            "holds none of these completions" if job.path.exists() else "there are no such completions",
+            where=job.path,
+            remedy="leave out --no-generate",
+        )
+    say(f"note: {missing} of {len(job.requests)} completions are missing; the others alone are scored")
+
+
+def _plan(config: EvaluateConfig, job: Job, subject: Subject, outcome: Outcome) -> Plan:
+    """What would be generated; the teacher is looked for only if something would be.
+
+    Raises:
+        FtcotError: it cannot be had.
+    """
+    absent = [request.sample for request in job.requests if request.key not in outcome.completions]
+    if absent and config.generate:
+        check_teacher(config, subject)
+    return estimate(job, absent)
+
+
+def _scored(config: EvaluateConfig, dataset: Dataset, job: Job, outcome: Outcome) -> EvaluateResult:
+    verdicts: dict[str, dict[int, list[Verdict]]] = {}
+    for request in job.requests:
+        if completion := outcome.completions.get(request.key):
+            sample = request.sample
+            verdict = check_completion(
+                completion, dataset.answer_formats[sample.task], job.recipe.template, config.checker
+            )
+            verdicts.setdefault(sample.task, {}).setdefault(sample.sample_index, []).append(verdict)
+    total = _score([group for task in verdicts.values() for group in task.values()])
+    tasks = {task: _score(list(groups.values())) for task, groups in verdicts.items()}
+    return EvaluateResult(
+        **vars(total),
+        generated=len(outcome.new),
+        reused=len(outcome.completions) - len(outcome.new),
+        missing=len(job.requests) - len(outcome.completions),
+        path=job.path,
+        model=job.id.base_model,
+        finetune_key=job.id.finetune_key,
+        train_key=job.id.train_key,
+        epoch=job.id.epoch,
+        dataset=dataset.key,
+        completion_key=job.id.completion_key,
+        checker=config.checker,
+        split=config.split,
+        tasks=tuple(
+            TaskScore(name, one.n, one.correct, one.accuracy, one.stderr) for name, one in tasks.items()
+        ),
+        failures=outcome.failures,
+    )
+
+
+def _score(questions: Sequence[Sequence[Verdict]]) -> Score:
+    """Score of the completions of some questions.
+
+    The standard error is over questions, as completions of the same question are no independent draws; with
+    one completion each it is sqrt(p (1 - p) / n).
+    """
+    total = score(verdict for question in questions for verdict in question)
+    graded = [[v.correct for v in question if v.gradable] for question in questions]
+    if total.n == 0 or all(len(question) <= 1 for question in graded):
+        return total
+    means = [sum(question) / len(question) for question in graded if question]
+    spread = math.fsum((mean - total.accuracy) ** 2 for mean in means) / len(means)
+    return replace(total, stderr=math.sqrt(spread / len(means)))

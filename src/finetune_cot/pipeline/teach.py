@@ -1,0 +1,164 @@
+"""``ftcot teach``: a teacher writes rationales and answers for the questions of a data set."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from finetune_cot.artifacts.completions import Completion
+from finetune_cot.artifacts.manifest import start
+from finetune_cot.config.options import to_plain
+from finetune_cot.config.teach import TeachConfig
+from finetune_cot.errors import DataError
+from finetune_cot.pipeline.completing import (
+    Job,
+    Outcome,
+    complete,
+    describe,
+    find_completions,
+    is_outdated,
+    make_recipe,
+    make_requests,
+    select_samples,
+    tell_other_questions,
+    there_already,
+)
+from finetune_cot.pipeline.subject import Subject, base_subject, folder_subject, weights_identity
+from finetune_cot.pipeline.teachers import Plan, asks_in_messages, check_teacher, estimate, teacher_maker
+from finetune_cot.prompts.few_shot import few_shot_prompts
+from finetune_cot.prompts.templates import template_of
+from finetune_cot.tasks.reasoning import load_dataset
+from finetune_cot.teachers.rationale import BASE_MODEL
+
+
+@dataclass(frozen=True)
+class TeachResult:
+    """What a teacher wrote."""
+
+    path: Path
+    """The completion file."""
+    requested: int
+    """Completions asked for: ``completed + reused + failed``, unless it was a dry run."""
+    completed: int
+    """Completions written now."""
+    reused: int
+    """Completions that were there."""
+    failed: int
+    distinct_rationales: int
+    """Different rationales of the same question count, equal ones but once; of everything requested."""
+    prompt_tokens: int
+    """Tokens read for what was completed now; 0 where they were not counted."""
+    completion_tokens: int
+    """Tokens written for what was completed now; 0 where they were not counted."""
+    cost: float | None
+    """What the completions of now cost, in US dollars; None where the server's prices are not known."""
+    seconds: float
+    failures: Mapping[str, int] = field(default_factory=dict)
+    """How many requests failed, by reason."""
+    model_key: str = ""
+    """What `build-finetune-data` and `evaluate` find the completions by."""
+    dataset_key: str = ""
+    completion_key: str = ""
+    plan: Plan | None = None
+    """Only of a dry run."""
+
+
+def teach(config: TeachConfig) -> TeachResult:
+    """Let a teacher answer the questions of a data set; only completions that are missing are asked for.
+
+    Raises:
+        UsageError: a key or a combination of options that cannot be used.
+        DataError: the data set is not there or torn, or has no rationales where those are asked for.
+        ModelError: the model is not there or cannot be loaded.
+        ArtifactError: the completion file is torn, held by another run, or was made in another way.
+        TeacherError: the server refuses or does not answer; what was done is kept.
+    """
+    running = start("teach", to_plain(config))
+    subject = _subject(config)
+    dataset = load_dataset(config.dataset_key, config.data_dir)
+    samples = select_samples(dataset, config.data_dir, config.split, config.split_key, config.limit)
+    few_shot = template_of(config.completion_key) == "fs_cot"
+    recipe = make_recipe(
+        config.completion_key,
+        few_shot_prompts(dataset, config.data_dir) if few_shot else {},
+        num_completions=config.num_completions,
+        temperature=config.temperature,
+        max_reasoning_tokens=config.max_reasoning_tokens,
+        max_answer_tokens=config.max_answer_tokens,
+        chat=asks_in_messages(config),
+        seed=config.seed,
+    )
+    if config.teacher == "rationale" and not any(sample.rationale for sample in samples):
+        raise DataError(
+            f"{dataset.key} brings no rationales along",
+            where=dataset.source,
+            remedy="choose another --teacher or data set",
+        )
+    id = subject.completion_id(config.completion_key, dataset.key)
+    found = find_completions(id, config.saved_dir)
+    weights = weights_identity(subject) if config.teacher == "local" else None
+    metadata = describe(id, subject.model_key, config.teacher, recipe, weights)
+    requests = make_requests(samples, config.num_completions)
+    job = Job(found or id.path(config.saved_dir), id, requests, recipe, metadata)
+    known, there = there_already(found)
+    if is_outdated(job.path, known, job, job.identity, config.overwrite):
+        there = {}
+    if config.dry_run:
+        return _planned(config, job, subject, {request.key for request in requests} & there.keys())
+    outcome = complete(job, there, teacher_maker(config, subject), running, config.overwrite)
+    tell_other_questions(requests, outcome.completions)
+    return _result(config, job, subject.model_key, outcome, running.seconds)
+
+
+def _subject(config: TeachConfig) -> Subject:
+    if config.teacher == "rationale":
+        return base_subject(BASE_MODEL)
+    if config.load_model_dir and config.teacher == "local":
+        return folder_subject(config.load_model_dir, config.model_key)
+    return base_subject(config.model_key)
+
+
+def _planned(config: TeachConfig, job: Job, subject: Subject, there: set[tuple[int, int]]) -> TeachResult:
+    check_teacher(config, subject)
+    missing = [request.sample for request in job.requests if request.key not in there]
+    return TeachResult(
+        path=job.path,
+        requested=len(job.requests),
+        completed=0,
+        reused=len(there),
+        failed=0,
+        distinct_rationales=0,
+        prompt_tokens=0,
+        completion_tokens=0,
+        cost=None,
+        seconds=0.0,
+        model_key=subject.model_key,
+        dataset_key=job.id.dataset_key,
+        completion_key=job.id.completion_key,
+        plan=estimate(job, missing),
+    )
+
+
+def _result(config: TeachConfig, job: Job, model_key: str, outcome: Outcome, seconds: float) -> TeachResult:
+    new = [outcome.completions[key] for key in outcome.new]
+    return TeachResult(
+        path=job.path,
+        requested=len(job.requests),
+        completed=len(new),
+        reused=len(outcome.completions) - len(new),
+        failed=outcome.failed,
+        distinct_rationales=len(set(map(_rationale, outcome.completions.values()))),
+        prompt_tokens=sum(completion.extra.get("prompt_tokens", 0) for completion in new),
+        completion_tokens=sum(completion.extra.get("completion_tokens", 0) for completion in new),
+        cost=None if config.teacher == "openai" else 0.0,
+        seconds=round(seconds, 3),
+        failures=outcome.failures,
+        model_key=model_key,
+        dataset_key=job.id.dataset_key,
+        completion_key=job.id.completion_key,
+    )
+
+
+def _rationale(completion: Completion) -> tuple[int, str]:
+    """The question, and what leads to the answer without its white space at the ends."""
+    text = completion.reasoning_completion
+    return completion.sample_index, (completion.completion if text is None else text).strip()

@@ -1,0 +1,101 @@
+"""The teacher that the options name, whether it can be had, and what asking it comes to."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from finetune_cot.config.evaluate import EvaluateConfig
+from finetune_cot.config.teach import TeachConfig
+from finetune_cot.models.registry import check_available
+from finetune_cot.pipeline.completing import Job
+from finetune_cot.pipeline.subject import Subject, load_subject, require_weights
+from finetune_cot.prompts.templates import prompt_text
+from finetune_cot.tasks.sample import Sample
+from finetune_cot.teachers.protocol import Teacher
+from finetune_cot.teachers.rationale import RationaleTeacher
+
+Options = TeachConfig | EvaluateConfig
+
+_CHARACTERS_PER_TOKEN = 4
+"""Of English text, about; for estimates before any model is loaded."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a dry run would ask for."""
+
+    missing: int
+    """Completions that would be asked for."""
+    prompt_tokens: int
+    """About, at four characters a token; of the first step."""
+    completion_tokens: int
+    """At most."""
+    first_prompt: str
+    writes: Path
+
+
+def asks_in_messages(options: Options) -> bool:
+    """Whether the prompts are chat messages."""
+    return options.endpoint == "chat" if options.teacher == "openai" else options.chat
+
+
+def teacher_maker(options: Options, subject: Subject) -> Callable[[], Teacher]:
+    """A function that gives the teacher which the options name; a local model is loaded by its call."""
+
+    def make() -> Teacher:
+        if options.teacher == "rationale":
+            return RationaleTeacher()
+        if options.teacher == "openai":
+            return _server_teacher(options)
+        from finetune_cot.teachers.local import LocalTeacher
+
+        loaded = load_subject(subject, options.precision, options.device)
+        return LocalTeacher(loaded, options.inference_batch_size)
+
+    return make
+
+
+def check_teacher(options: Options, subject: Subject) -> None:
+    """Find out in a moment whether the teacher can be had.
+
+    Raises:
+        UsageError: the API key is missing.
+        ModelError: the model is not there.
+        ArtifactError: the student is not there.
+    """
+    if options.teacher != "local":
+        teacher_maker(options, subject)()
+    elif subject.folder is None:
+        require_weights(subject)
+        check_available(subject.model_key)
+
+
+def estimate(job: Job, samples: list[Sample]) -> Plan:
+    """What the requests for these samples, one for each completion that is missing, come to."""
+    recipe = job.recipe
+    prompts = [
+        prompt_text(recipe.template, sample.question, few_shot=recipe.few_shot.get(sample.task))
+        for sample in samples
+    ]
+    most = recipe.max_reasoning_tokens + job.metadata.get("max_answer_tokens", 0)
+    return Plan(
+        missing=len(samples),
+        prompt_tokens=sum(map(len, prompts)) // _CHARACTERS_PER_TOKEN,
+        completion_tokens=len(samples) * most,
+        first_prompt=prompts[0] if prompts else "",
+        writes=job.path,
+    )
+
+
+def _server_teacher(options: Options) -> Teacher:
+    from finetune_cot.teachers.server import OpenAITeacher, Server
+
+    server = Server(
+        model=options.model_key,
+        endpoint="chat" if options.endpoint == "chat" else "completions",
+        base_url=options.base_url,
+        concurrency=options.concurrency,
+        timeout=options.timeout,
+        max_retries=options.max_retries,
+    )
+    return OpenAITeacher(server)
