@@ -12,6 +12,7 @@ from finetune_cot.config.options import to_plain
 from finetune_cot.config.report import ReportConfig
 from finetune_cot.errors import ArtifactError
 from finetune_cot.pipeline.progress import progress, say
+from finetune_cot.reporting.charts import Chart
 from finetune_cot.reporting.figures import require_matplotlib, save_figures
 from finetune_cot.reporting.findings import Findings, LeftOut
 from finetune_cot.reporting.gather import Scope, completion_files, gather
@@ -112,7 +113,7 @@ def _write(
     with write_directory_atomic(folder) as temporary:
         for table in tables:
             (temporary / f"{table.name}.csv").write_text(to_csv(table), encoding="utf-8")
-        figures = save_figures(charts, temporary, formats) if formats else []
+        figures = _draw(charts, temporary, formats) if formats else []
         text = to_markdown(config.name, _words(config), content, formats[0] if formats else None)
         (temporary / MARKDOWN).write_text(text, encoding="utf-8")
         inputs = {name: sha256_file(config.saved_dir / name) for name in findings.inputs}
@@ -121,10 +122,13 @@ def _write(
     return [f"{table.name}.csv" for table in tables], figures
 
 
+def _draw(charts: Sequence[Chart], folder: Path, formats: Sequence[str]) -> list[str]:
+    with progress("Figures", len(charts), "figures") as update:
+        return save_figures(charts, folder, formats, update)
+
+
 def _words(config: ReportConfig) -> list[str]:
-    part = (
-        "all samples" if config.split == "all" else f"the part `{config.split}` of split `{config.split_key}`"
-    )
+    part = "all samples" if config.split == "all" else f"the {config.split} part (split {config.split_key})"
     return [f"Measured on {part} of each data set, with the {config.checker} answer checker."]
 
 

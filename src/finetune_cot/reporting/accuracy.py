@@ -53,7 +53,8 @@ def detail(rows: Iterable[Entry]) -> Table:
             for entry in rows
             for number, run in enumerate(entry.runs)
         ),
-        notes=["Counts are over completions; `expected` is the number of questions of the part."],
+        csv_only=["expected", "ungradable", "file"],
+        notes=["n, correct and what follows count completions; accuracy and stderr are in percent."],
     )
 
 
@@ -71,14 +72,14 @@ def other_parts(measurements: Iterable[Measurement], name_of: Callable[[Measurem
         ]
         for item in measurements
     )
-    return table("other_parts", columns, rows)
+    return table("other_parts", columns, rows, csv_only=["ungradable", "file"])
 
 
 def best_epochs(rows: Iterable[Entry]) -> Table:
     """The best epoch by its accuracy on the measured part itself, as in the paper, beside the last one."""
     return table(
         "best_on_test",
-        [*_NAMES, "dataset", "run", "epochs", "best_epoch", "best_accuracy", "last_accuracy"],
+        [*_NAMES, "dataset", "run", "measured_epochs", "best_epoch", "best_accuracy", "last_accuracy"],
         (
             [*_names(entry.naming), entry.dataset, number, len(epochs), *_best_epoch(epochs)]
             for entry in rows
@@ -135,7 +136,7 @@ def _overview_notes(rows: Sequence[Entry]) -> Iterator[str]:
     if any(len(entry.runs) > 1 for entry in rows):
         yield "Of several runs: mean ± standard deviation of the runs."
     if any(entry.naming.is_student for entry in rows):
-        yield f"Students after their last epoch; {OWN_DATA} in `training` stands for the column's data set."
+        yield f"Students after their last epoch; {OWN_DATA} under training stands for the column's data set."
     if any(not entry.is_whole for entry in rows):
         yield f"{PARTIAL} some questions have no completion yet; never marked as best."
     if any(not entry.is_of_asked_part for entry in rows):

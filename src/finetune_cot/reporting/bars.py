@@ -1,6 +1,6 @@
-"""Bar charts of accuracy, a chart for each data set: base models beside their students."""
+"""Bar charts of accuracy: base models beside their students, on each data set."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 
 from finetune_cot.reporting.charts import Bar, BarChart
 from finetune_cot.reporting.naming import METHODS, Naming
@@ -8,40 +8,51 @@ from finetune_cot.reporting.runs import Entry
 
 KINDS = ("zero-shot", "zero-shot-CoT", "few-shot-CoT", "fine-tune", "fine-tune-CoT")
 """Kinds of methods, which share a colour."""
+MAX_JOINED = 24
+"""Accuracies that one chart of all data sets holds at most."""
 
 
-def bar_charts(rows: Iterable[Entry]) -> Iterator[BarChart]:
-    """A chart for each data set, sorted by its key."""
+def bar_charts(rows: Sequence[Entry]) -> list[BarChart]:
+    """One chart of few accuracies, else one for each data set, by its key."""
     datasets: dict[str, list[Entry]] = {}
     for entry in rows:
         datasets.setdefault(entry.dataset, []).append(entry)
-    for dataset, group in sorted(datasets.items()):
-        yield BarChart(
-            name=f"accuracy_{dataset}",
-            title=f"Accuracy: {dataset}",
-            x_label=_x_label(group),
-            bars=tuple(_bar(entry, _trainings(group, entry)) for entry in group),
-            kinds=KINDS,
-        )
+    if len(datasets) > 1 and len(rows) <= MAX_JOINED:
+        return [_joined_chart([entry for _, group in sorted(datasets.items()) for entry in group])]
+    return [_dataset_chart(dataset, group) for dataset, group in sorted(datasets.items())]
 
 
-def _bar(entry: Entry, trainings: int) -> Bar:
-    name = entry.naming
+def _joined_chart(rows: Sequence[Entry]) -> BarChart:
+    """All data sets below each other."""
+    models = {entry.naming.model for entry in rows}
+    bars = []
+    for entry in rows:
+        beside = [other for other in rows if other.dataset == entry.dataset]
+        model = f"{entry.naming.model}, " if len(models) > 1 else ""
+        bars.append(_bar(entry, entry.dataset, model + _label(entry, beside)))
+    title = "Accuracy by data set" + (f": {rows[0].naming.model}" if len(models) == 1 else "")
+    return BarChart("accuracy", title, _x_label(rows), tuple(bars), KINDS)
+
+
+def _dataset_chart(dataset: str, rows: Sequence[Entry]) -> BarChart:
+    bars = tuple(_bar(entry, entry.naming.model, _label(entry, rows)) for entry in rows)
+    return BarChart(f"accuracy_{dataset}", f"Accuracy: {dataset}", _x_label(rows), bars, KINDS)
+
+
+def _bar(entry: Entry, group: str, label: str) -> Bar:
     runs = f", {len(entry.runs)} runs" if len(entry.runs) > 1 else ""
-    return Bar(
-        group=name.model,
-        label=f"{name.method} [{name.training}]" if trainings > 1 else name.method,
-        value=100 * entry.accuracy,
-        error=100 * entry.error,
-        note=f"{100 * entry.accuracy:.1f} ± {100 * entry.error:.1f}   n = {entry.n}{runs}",
-        kind=_kind(name),
-    )
+    value, error = 100 * entry.accuracy, 100 * entry.error
+    # a figure space is as wide as a digit, so that the numbers stand below each other
+    number, spread = (f"{share:4.1f}".replace(" ", "\u2007") for share in (value, error))
+    note = f"{number} ± {spread}   n = {entry.n}{runs}"
+    return Bar(group, label, value, error, note, _kind(entry.naming))
 
 
-def _trainings(group: Sequence[Entry], entry: Entry) -> int:
-    """Students of the data set that the method alone does not tell apart."""
+def _label(entry: Entry, beside: Sequence[Entry]) -> str:
+    """The method, and the training where the method alone does not tell students apart."""
     name = entry.naming
-    return sum((other.naming.model, other.naming.method) == (name.model, name.method) for other in group)
+    same = [item for item in beside if (item.naming.model, item.naming.method) == (name.model, name.method)]
+    return f"{name.method} [{name.training}]" if len(same) > 1 else name.method
 
 
 def _kind(name: Naming) -> str:

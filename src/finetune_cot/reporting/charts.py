@@ -64,7 +64,6 @@ class LineChart:
     """Whether the values are percentages, shown on the whole scale from 0 to 100."""
     doubling: bool = False
     """Whether the numbers along the bottom double from one to the next."""
-    note: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Draws charts with matplotlib, without its global state."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,10 +18,10 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 BAR_COLOURS = ("#B3B3B3", "#56B4E9", "#0072B2", "#E69F00", "#D55E00")
 """Of the kinds of methods: base models in grey and blue, students in orange and red."""
 MARKERS = "osD^vP*X"
-MAX_LABEL = 56
-"""Characters of a label; longer ones lose their middle."""
+MAX_LABEL, MAX_TITLE = 56, 80
+"""Characters of a label and of a title; longer ones lose their middle."""
 
-_WIDTH = 8.0  # inches
+_WIDTH = 9.0  # inches
 _TEXT = 9  # points
 _GREY = "#595959"
 
@@ -42,13 +42,16 @@ def require_matplotlib() -> None:
         ) from None
 
 
-def save_figures(charts: Iterable[Chart], folder: Path, formats: Sequence[str]) -> list[str]:
+def save_figures(
+    charts: Iterable[Chart], folder: Path, formats: Sequence[str], on_figure: Callable[[int], None]
+) -> list[str]:
     """Draw charts into files of a folder; equal charts give equal files.
 
     Args:
         charts: What is drawn.
         folder: An existing folder.
         formats: ``png``, ``svg`` or both.
+        on_figure: Called after each chart with how many are done.
 
     Returns:
         Names of the files.
@@ -57,13 +60,15 @@ def save_figures(charts: Iterable[Chart], folder: Path, formats: Sequence[str]) 
 
     names = []
     with rc_context({"svg.hashsalt": "finetune-cot", "font.family": "DejaVu Sans"}):
-        for chart in charts:
+        for done, chart in enumerate(charts, start=1):
             figure = draw(chart)
             for form in formats:
                 name = f"{chart.name}.{form}"
                 metadata = {"Date": None} if form == "svg" else None
                 figure.savefig(folder / name, dpi=160, metadata=metadata)
                 names.append(name)
+                figure.set_layout_engine("none")  # what was laid out for one form fits the other
+            on_figure(done)
     return names
 
 
@@ -124,7 +129,7 @@ def _draw_lines(chart: LineChart) -> "Figure":
     if chart.percent:
         axes.set_ylim(0, 100)
     axes.grid(color="#E6E6E6", zorder=0)
-    _add_legend(axes, handles, [line.label for line in chart.lines], chart.note)
+    _add_legend(axes, handles, [line.label for line in chart.lines])
     return figure
 
 
@@ -178,7 +183,7 @@ def _draw_changes(chart: ChangeChart) -> "Figure":
     _name_lines(axes, [item.label for item in chart.changes])
     axes.set_xlabel(chart.x_label, fontsize=_TEXT)
     axes.grid(axis="x", color="#E6E6E6", zorder=0)
-    _add_legend(axes, [before, after], [chart.first_label, chart.last_label], "")
+    _add_legend(axes, [before, after], [chart.first_label, chart.last_label])
     return figure
 
 
@@ -187,7 +192,7 @@ def _figure(height: float, title: str) -> tuple["Figure", "Axes"]:
 
     figure = Figure(figsize=(_WIDTH, height), layout="constrained")
     axes = figure.add_subplot()
-    axes.set_title(_short(title), loc="left", fontsize=11, fontweight="bold", parse_math=False)
+    axes.set_title(_short(title, MAX_TITLE), loc="left", fontsize=11, fontweight="bold", parse_math=False)
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=_TEXT, color=_GREY)
     axes.set_axisbelow(True)
@@ -199,22 +204,19 @@ def _name_lines(axes: "Axes", labels: Sequence[str]) -> None:
     axes.tick_params(axis="y", length=0)
 
 
-def _add_legend(axes: "Axes", handles: Sequence[Any], labels: Sequence[str], note: str) -> None:
+def _add_legend(axes: "Axes", handles: Sequence[Any], labels: Sequence[str]) -> None:
     legend = axes.legend(
         handles,
         [_short(label) for label in labels],
-        title=note or None,
         loc="upper left",
         bbox_to_anchor=(1.01, 1),
         frameon=False,
         fontsize=_TEXT,
-        title_fontsize=_TEXT,
-        alignment="left",
     )
     for text in legend.get_texts():
         text.set_parse_math(False)
 
 
-def _short(label: str) -> str:
-    half = MAX_LABEL // 2
-    return label if len(label) <= MAX_LABEL else f"{label[: half - 1]}…{label[-half:]}"
+def _short(label: str, longest: int = MAX_LABEL) -> str:
+    half = longest // 2
+    return label if len(label) <= longest else f"{label[: half - 1]}…{label[-half:]}"

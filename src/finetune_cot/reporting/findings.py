@@ -61,7 +61,9 @@ class TrainingData:
     rationales: int
     """Rationales of a question, at most; 0 for answers alone."""
     tasks: tuple[str, ...]
-    metadata: Mapping[str, object]
+    teacher: str | None
+    counts: Mapping[str, int]
+    """What was left out when they were built, by reason."""
 
 
 @dataclass(frozen=True)

@@ -180,13 +180,16 @@ def _training_data(path: Path) -> TrainingData:
     for row in content.rows:
         question = row.task, row.sample_index
         rationales[question] = rationales.get(question, 0) + (row.reasoning is not None)
+    teacher, counts = content.metadata.get("teacher"), content.metadata.get("counts")
+    counts = counts if isinstance(counts, dict) else {}
     return TrainingData(
         finetune_key=parse_finetune_data_path(path).finetune_key,
         samples=len(content.rows),
         questions=len(rationales),
         rationales=max(rationales.values(), default=0),
         tasks=tuple(dict.fromkeys(row.task for row in content.rows)),
-        metadata=content.metadata,
+        teacher=str(teacher) if teacher is not None else None,
+        counts={str(reason): count for reason, count in counts.items() if isinstance(count, int)},
     )
 
 

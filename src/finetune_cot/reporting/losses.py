@@ -64,7 +64,7 @@ def loss_charts(runs: Sequence[TrainingRun]) -> Iterator[Chart]:
     name = runs[0].save_name
     yield LineChart(
         name=f"loss_{name}",
-        title=name,
+        title=f"Loss: {name}",
         x_label="Epoch",
         y_label=_LOSS,
         lines=tuple(
@@ -74,11 +74,11 @@ def loss_charts(runs: Sequence[TrainingRun]) -> Iterator[Chart]:
     )
     by_task = _task_means(runs)
     if len(by_task) > MAX_TASK_LINES:
-        yield _task_changes(name, by_task)
+        yield _task_changes(runs, by_task)
     elif len(by_task) > 1:
         yield LineChart(
             name=f"dev_loss_by_task_{name}",
-            title=f"{name}: dev loss by task" + _mean_of(runs),
+            title=f"Dev loss by task{_mean_of(runs)}: {name}",
             x_label="Epoch",
             y_label=_LOSS,
             lines=tuple(Line(task, points, colour) for colour, (task, points) in enumerate(by_task.items())),
@@ -121,13 +121,14 @@ def _task_means(runs: Sequence[TrainingRun]) -> dict[str, tuple[Point, ...]]:
     }
 
 
-def _task_changes(name: str, by_task: dict[str, tuple[Point, ...]]) -> ChangeChart:
+def _task_changes(runs: Sequence[TrainingRun], by_task: dict[str, tuple[Point, ...]]) -> ChangeChart:
+    name = runs[0].save_name
     first = min(points[0].x for points in by_task.values())
     last = max(points[-1].x for points in by_task.values())
     changes = [Change(task, points[0].y, points[-1].y) for task, points in by_task.items()]
     return ChangeChart(
         name=f"dev_loss_by_task_{name}",
-        title=f"{name}: dev loss by task",
+        title=f"Dev loss by task{_mean_of(runs)}: {name}",
         x_label=_LOSS,
         first_label=f"after epoch {first:g}",
         last_label=f"after epoch {last:g}",

@@ -1,7 +1,7 @@
 """A report as Markdown; names are escaped, so that no key can break a table or turn into markup."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from urllib.parse import quote
 
 from finetune_cot.reporting.sections import Section
@@ -38,11 +38,12 @@ def escape(text: str) -> str:
 
 def table_to_markdown(table: Table) -> str:
     """A table, with numbers to the right, and its notes under it."""
-    shown = table.rows[:MAX_ROWS]
-    headings = [escape(heading) for heading in table.headings or table.columns]
-    rules = ["---:" if _is_numeric(shown, column) else "---" for column in range(len(headings))]
-    lines = [_line(headings), _line(rules), *(_line(map(_text, row)) for row in shown)]
-    more = len(table.rows) - len(shown)
+    places = _shown_places(table)
+    rows = [[row[place] for place in places] for row in table.rows[:MAX_ROWS]]
+    headings = [escape(table.headings[place]) for place in places]
+    rules = ["---:" if _is_numeric(table, place) else "---" for place in places]
+    lines = [_line(headings), _line(rules), *(_line(map(_text, row)) for row in rows)]
+    more = len(table.rows) - len(rows)
     notes = [escape(note) for note in table.notes]
     if more:
         notes.append(f"{more} more rows are in {_link(f'{table.name}.csv')}.")
@@ -51,13 +52,15 @@ def table_to_markdown(table: Table) -> str:
 
 def _section(section: Section, figure_format: str | None) -> list[str]:
     blocks = [f"## {escape(section.title)}", *map(escape, section.words)]
-    if figure_format is not None:
-        blocks += [
-            f"![{escape(chart.title)}]({quote(f'{chart.name}.{figure_format}')})" for chart in section.charts
-        ]
     blocks += map(table_to_markdown, section.tables)
+    if figure_format is not None:
+        blocks += [_picture(chart.title, f"{chart.name}.{figure_format}") for chart in section.charts]
     files = [_link(f"{table.name}.csv") for table in (*section.tables, *section.data)]
     return [*blocks, f"Data: {', '.join(files)}"]
+
+
+def _picture(title: str, name: str) -> str:
+    return f"![{escape(title)}]({quote(name)})"
 
 
 def _link(name: str) -> str:
@@ -72,6 +75,14 @@ def _text(cell: Cell) -> str:
     return f"**{escape(cell.text)}**" if cell.strong else escape(cell.text)
 
 
-def _is_numeric(rows: Sequence[Sequence[Cell]], column: int) -> bool:
-    values = [row[column].value for row in rows if row[column].value is not None]
-    return bool(values) and not any(isinstance(value, str) for value in values)
+def _shown_places(table: Table) -> list[int]:
+    """Places of the columns that are shown: not those of the CSV file alone, nor those without any text."""
+    return [
+        place
+        for place, column in enumerate(table.columns)
+        if column not in table.csv_only and any(row[place].text for row in table.rows)
+    ]
+
+
+def _is_numeric(table: Table, place: int) -> bool:
+    return not any(isinstance(row[place].value, str) for row in table.rows)

@@ -35,7 +35,9 @@ class Naming:
     def order(self) -> tuple[object, ...]:
         """Key to sort rows by: model, base before students, then by method."""
         place = list(METHODS).index(self.template) if self.template in METHODS else len(METHODS)
-        return self.model, self.training != "", place, self.rationales or 0, self.method, self.training
+        # 50 before 400: digits are compared as numbers
+        training = [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", self.training)]
+        return self.model, self.is_student, place, self.rationales or 0, self.method, training
 
     @property
     def is_student(self) -> bool:
@@ -67,7 +69,7 @@ def rationales_of(item: Measurement) -> int | None:
 
 def train_key_and_run(train_key: str) -> tuple[str, int]:
     """A train key without its run, and the run: ``lora_run_2`` is run 2 of ``lora``."""
-    found = re.fullmatch(r"(.+)_run_(\d+)", train_key, re.ASCII)
+    found = re.fullmatch(r"(.+)_run_([1-9]\d*)", train_key, re.ASCII)
     return (found[1], int(found[2])) if found else (train_key, 0)
 
 

@@ -16,6 +16,9 @@ from finetune_cot.reporting.tables import Table, table
 MAX_LOSS_NAMES = 12
 """Trainings whose losses are drawn; those of more are in the tables alone."""
 
+REJECTED = ("rejected_incorrect", "rejected_incomplete", "duplicates")
+"""Counts in the metadata of training data that are shown."""
+
 
 @dataclass(frozen=True)
 class Section:
@@ -60,13 +63,13 @@ def _accuracy(rows: Sequence[Entry], part: str) -> Iterator[Section]:
 
 def _other_parts(others: Sequence[Measurement], part: str) -> Iterator[Section]:
     if others:
-        words = f"These files hold no completion of the part `{part}`; they are scored over what they hold."
+        words = f"No completion of these files is of the {part} part; they are scored over what they hold."
         yield Section("Completions of other parts", (words,), (accuracy.other_parts(others, naming),))
 
 
 def _by_number(rows: Sequence[Entry]) -> Iterator[Section]:
     rationales = series.by_rationales(rows)
-    if rationales:
+    if len({number for item in rationales for number, _ in item.points}) > 1:
         name, title, axis = "accuracy_by_rationales", "Accuracy by rationales", "Rationales of a question"
         charts = series.line_charts(name, title, axis, rationales)
         shown = accuracy.by_number(name, "rationales", rationales)
@@ -132,12 +135,16 @@ def _student_table(findings: Findings) -> Table:
 def _data_table(findings: Findings) -> Table:
     return table(
         "training_data",
-        ["finetune_key", "samples", "questions", "rationales", "tasks"],
+        ["finetune_key", "teacher", "samples", "questions", "rationales", *REJECTED, "tasks"],
         (
-            [item.finetune_key, item.samples, item.questions, item.rationales, " ".join(item.tasks)]
+            [
+                *(item.finetune_key, item.teacher, item.samples, item.questions, item.rationales),
+                *(item.counts.get(reason) for reason in REJECTED),
+                " ".join(item.tasks),
+            ]
             for item in findings.training_data
         ),
-        notes=["`rationales` is the largest number of one question."],
+        notes=["Rationales: of a question, at most."],
     )
 
 

@@ -54,7 +54,7 @@ def line_charts(name: str, title: str, x_label: str, every: Iterable[Series]) ->
         LineChart(
             name=f"{name}_{dataset}",
             title=f"{title}: {dataset}",
-            x_label=x_label,
+            x_label=f"{x_label}\n{_note(group)}",
             y_label="Accuracy (%)",
             lines=tuple(
                 Line(label, tuple(_point(*point) for point in series.points), colour)
@@ -62,7 +62,6 @@ def line_charts(name: str, title: str, x_label: str, every: Iterable[Series]) ->
             ),
             percent=True,
             doubling=True,
-            note=_note(group),
         )
         for dataset, group in charts.items()
     ]

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -26,8 +25,10 @@ class Table:
     """Name of its CSV file, without the ending."""
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
-    headings: tuple[str, ...] | None = None
-    """Columns as people read them, where they differ."""
+    headings: tuple[str, ...]
+    """The columns as people read them."""
+    csv_only: tuple[str, ...] = ()
+    """Columns that are in the CSV file alone."""
     notes: tuple[str, ...] = ()
 
 
@@ -37,11 +38,13 @@ def table(
     rows: Iterable[Sequence[Cell | Value]],
     *,
     headings: Sequence[str] | None = None,
+    csv_only: Iterable[str] = (),
     notes: Iterable[str] = (),
 ) -> Table:
     """A table of cells, or of plain values, which are shown as they are."""
     cells = tuple(tuple(_cell(value) for value in row) for row in rows)
-    return Table(name, tuple(columns), cells, None if headings is None else tuple(headings), tuple(notes))
+    shown = headings or [column.replace("_", " ") for column in columns]
+    return Table(name, tuple(columns), cells, tuple(shown), tuple(csv_only), tuple(notes))
 
 
 def percent(share: float, error: float | None = None, mark: str = "", strong: bool = False) -> Cell:
@@ -55,17 +58,13 @@ def to_csv(content: Table) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(content.columns)
-    writer.writerows([_plain(cell.value) for cell in row] for row in content.rows)
+    writer.writerows([cell.value for cell in row] for row in content.rows)
     return text.getvalue()
 
 
 def _cell(value: Cell | Value) -> Cell:
     if isinstance(value, Cell):
         return value
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    if value is None:
         return Cell(None, "")
     return Cell(value, f"{value:.4g}" if isinstance(value, float) else str(value))
-
-
-def _plain(value: Value) -> Value:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
