@@ -21,7 +21,10 @@ class TrainConfig:
     )
     task_field: str = option("skill", "Column of instruction data that names the task of a sample.")
     task_idxes: tuple[int, ...] | None = option(
-        None, "Only these tasks, by their number.", check=not_negative
+        None, "Train on these tasks only, by their number in the sorted list.", check=not_negative
+    )
+    dev_tasks: str = option(
+        "trained", "Tasks whose dev loss is measured: those trained on, or all.", choices=("trained", "all")
     )
     downsample: float = shared.downsample()
     split_key: str = shared.split_key()
@@ -55,27 +58,33 @@ class TrainConfig:
         0.03, "Share of the optimizer steps in which the learning rate rises.", check=share
     )
     gradient_clip: float = option(1.0, "Largest norm of the gradient; 0 for none.", check=not_negative)
-    batch_size: int = option(8, "Samples of a batch, on each device.", check=positive)
+    batch_size: int = option(8, "Samples of a batch.", check=positive)
     inference_batch_size: int = option(
         32, "Samples of a batch when the dev loss is measured.", check=positive
     )
     accumulate: int = option(1, "Batches of an optimizer step.", check=positive)
     precision: str = shared.precision()
-    strategy: str = option("auto", "How work is spread over devices, by Lightning's names.")
-    devices: tuple[str, ...] = option(("auto",), "How many devices, or which ones: 2, or 0 1 2.")
-    num_nodes: int = option(1, "Machines.", check=positive)
+    devices: tuple[str, ...] = option(
+        ("auto",), "Where to train: auto, 1 (device), cpu, mps, cuda, or a GPU such as 0 or cuda:1."
+    )
     gradient_checkpointing: bool = option(False, "Compute activations twice to save memory.")
     seed: int = shared.seed()
     run: int = shared.run()
     runs: int = option(1, "Runs with different seeds, one after another.", check=positive)
 
     save_name: str | None = option(None, "Added to the checkpoint's name.", values="saved_names")
-    train_key: str = option("lora", "Name of this way of training in the students' completions.")
+    train_key: str | None = option(
+        None, "Name of this way of training in the student's completions; by default that of the method."
+    )
     keep_epochs: bool = option(False, "Keep the weights of every epoch, not only the best and the last.")
     checkpoint_every: int = option(
         100, "Optimizer steps between two checkpoints within an epoch.", check=positive
     )
-    load_model_dir: Path | None = option(None, "Start from these adapter weights.", values="saved_models")
+    load_model_dir: Path | None = option(
+        None,
+        "Start from this adapter, with its alpha and targets; with --method full from this model.",
+        values="saved_models",
+    )
     logger: tuple[str, ...] = option(
         (), "Logs beside the CSV file.", choices=("tensorboard", "trackio", "wandb")
     )

@@ -79,3 +79,29 @@ def add_lora(
         ) from None
     adapted.peft_config["default"].base_model_name_or_path = base_name
     return adapted
+
+
+def resume_lora(model: Any, *, rank: int, where: object) -> Any:
+    """Make a loaded adapter trainable again.
+
+    Args:
+        model: A PEFT model with LoRA.
+        rank: The rank that the adapter must have.
+        where: Its folder, for the message.
+
+    Raises:
+        UsageError: the adapter has another rank, or is none of LoRA.
+    """
+    config = model.peft_config["default"]
+    found = getattr(config, "r", None)
+    if found != rank:
+        raise UsageError(
+            f"the adapter has rank {found}, not {rank}" if found else "the adapter is none of LoRA",
+            where=where,
+            remedy=f"give --lora-rank {found}" if found else None,
+        )
+    config.inference_mode = False
+    for name, parameter in model.named_parameters():
+        if "lora_" in name:
+            parameter.requires_grad_(True)
+    return model

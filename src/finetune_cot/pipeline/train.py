@@ -1,0 +1,251 @@
+"""``ftcot train``: data become a student, in one run or several."""
+
+import importlib.util
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from finetune_cot.artifacts.ids import CheckpointId, ModelMetadataId, ResultsId, save_name
+from finetune_cot.artifacts.keys import check_key, model_slug
+from finetune_cot.artifacts.results import ResultRow, append_result, read_results
+from finetune_cot.artifacts.students import Student
+from finetune_cot.config.options import replace
+from finetune_cot.config.train import TrainConfig
+from finetune_cot.errors import DataError, UsageError
+from finetune_cot.models.registry import check_available
+from finetune_cot.pipeline.progress import say
+from finetune_cot.pipeline.subject import fingerprint
+from finetune_cot.pipeline.train_checks import check_precision, check_start, training_device
+from finetune_cot.pipeline.train_data import Parts, TrainingData, divide, read_training_data, texts_digest
+from finetune_cot.pipeline.train_run import RunPlan, RunResult, check_folder, perform, run_config
+
+_LOGGER_PACKAGES = {"tensorboard": "tensorboard", "trackio": "trackio", "wandb": "wandb"}
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What was trained. Losses are of the last epoch, in nats a token; of several runs, their means."""
+
+    checkpoint: Path
+    """The folder of the first run."""
+    epochs: int
+    steps: int
+    """Optimizer steps of a run."""
+    trainable_parameters: int | None = None
+    train_loss: float | None = None
+    """Mean over the label tokens of the last epoch, each before the step that it was part of."""
+    dev_loss: float | None = None
+    """Mean over the dev samples of each sample's mean over its label tokens."""
+    dev_loss_by_task: Mapping[str, float] = field(default_factory=dict)
+    dev_loss_mean: float | None = None
+    dev_loss_std: float | None = None
+    """Sample standard deviation over the runs; None of a single one."""
+    best_epoch: int | None = None
+    """Epoch with the lowest dev loss, of the first run."""
+    seconds: float = 0.0
+    """Training of all runs, without loading, dev passes and checkpoints."""
+    seconds_per_sample: float | None = None
+    peak_memory_bytes: int | None = None
+    results_path: Path | None = None
+    samples: int = 0
+    dev_samples: int = 0
+    too_long: int = 0
+    """Samples left out because they have more tokens than ``--max-length``."""
+    left_out: int = 0
+    """Samples left out because there is nothing to learn in them."""
+    resumed: bool = False
+    reused: bool = False
+    """Whether every run was there already."""
+    runs: tuple[RunResult, ...] = ()
+    plan: Mapping[str, Any] | None = None
+    """With ``--dry-run``, what would be done."""
+
+
+def train(config: TrainConfig) -> TrainResult:
+    """Fine-tune a student on rationales, answers or conversations.
+
+    A run that is there already, made in the same way of the same data, is not repeated; one that was
+    interrupted goes on where it was, to the same weights.
+
+    Raises:
+        UsageError: an option that this machine or this data set cannot follow.
+        DataError, ArtifactError: the data are missing, torn or empty; a checkpoint is of another training.
+        ModelError: the model, or the adapter to start from, is not there or of another kind.
+        TrainingError: the loss is no longer a finite number.
+    """
+    config = _settled(config)
+    device = training_device(config.devices)
+    check_precision(config.precision, device)
+    check_available(config.model_key)
+    check_start(config)
+    data = read_training_data(config)
+    parts = _parts(data, config)
+    plans = [
+        _plan(run_config(config, config.run + number), data, parts, device) for number in range(config.runs)
+    ]
+    states = [check_folder(plan) for plan in plans]
+    if config.dry_run:
+        return _planned(plans, states, data)
+    say(_told(data, parts))
+    runs = [perform(plan, show_example=plan is plans[0]) for plan in plans]
+    results_path = _write_results(plans, runs) if config.write_results else None
+    return _summary(config, data, runs, results_path)
+
+
+def _settled(config: TrainConfig) -> TrainConfig:
+    """The config with its defaults filled in that depend on others."""
+    if config.train_lora and config.method != "lora":
+        raise UsageError(f"contradicts --method {config.method}", where="--train-lora")
+    for name in config.logger:
+        if importlib.util.find_spec(_LOGGER_PACKAGES[name]) is None:
+            raise UsageError(
+                f"{name} is not installed",
+                where="--logger",
+                remedy="run: pip install 'finetune-cot[logging]'",
+            )
+    names = {"32": "32-true", "16": "16-mixed", "bf16": "bf16-mixed"}
+    return replace(
+        config,
+        precision=names.get(config.precision, config.precision),
+        train_key=check_key(config.train_key or config.method, "train key"),
+    )
+
+
+def _parts(data: TrainingData, config: TrainConfig) -> Parts:
+    parts = divide(data, config)
+    if not parts.train:
+        raise DataError(
+            "there is nothing to train on: every question is in the dev set",
+            where=data.finetune_key,
+            remedy="give a lower --dev-fraction, or more tasks in --task-idxes",
+        )
+    if config.write_results and not parts.dev:
+        raise UsageError(
+            "there is no dev set to measure a loss on", where="--write-results", remedy="see --dev-fraction"
+        )
+    return parts
+
+
+def _plan(config: TrainConfig, data: TrainingData, parts: Parts, device: str) -> RunPlan:
+    base = model_slug(config.model_key)
+    folder = CheckpointId(_save_name(config, data), config.run).path(config.saved_dir)
+    inputs = {
+        "training samples": texts_digest(parts.train, data.template),
+        "dev samples": texts_digest(parts.dev, data.template),
+    }
+    if config.load_model_dir is not None:
+        inputs["weights to start from"] = _start_digest(config.load_model_dir)
+    student = Student(
+        model_key=config.model_key,
+        finetune_key=data.finetune_key,
+        train_key=str(config.train_key),
+        method=config.method,
+        template=data.template,
+        checkpoints={str(config.run): folder.relative_to(config.saved_dir).as_posix()},
+        training_samples=len(parts.train),
+        rationales_per_question=data.rationales_per_question,
+        teacher=data.teacher,
+    )
+    metadata = ModelMetadataId(base, data.finetune_key, student.train_key).path(config.saved_dir)
+    return RunPlan(config, folder, student, metadata, parts, device, inputs)
+
+
+def _start_digest(folder: Path) -> str:
+    from finetune_cot.artifacts.checkpoints import is_checkpoint, weights_folder
+
+    return fingerprint(weights_folder(folder) if is_checkpoint(folder) else folder)
+
+
+def _save_name(config: TrainConfig, data: TrainingData) -> str:
+    method = f"lora_r_{config.lora_rank}" if config.method == "lora" else ""
+    return save_name(data.source, model_slug(config.model_key), method, config.save_name)
+
+
+def _told(data: TrainingData, parts: Parts) -> str:
+    left_out = f"; {data.left_out} left out, with nothing to learn in them" if data.left_out else ""
+    return (
+        f"{len(parts.train)} training and {len(parts.dev)} dev samples of {len(parts.task_indices)} tasks"
+        f" from {data.finetune_key}{left_out}"
+    )
+
+
+def _planned(plans: Sequence[RunPlan], states: Sequence[str], data: TrainingData) -> TrainResult:
+    from finetune_cot.pipeline.train_run import training_settings
+    from finetune_cot.training.fit import total_steps
+
+    first = plans[0]
+    samples, dev_samples = len(first.parts.train), len(first.parts.dev)
+    steps = total_steps(samples, training_settings(first))
+    plan = {
+        "model": first.config.model_key,
+        "device": first.device,
+        "template": data.template,
+        "tasks": [data.tasks[index] for index in first.parts.task_indices],
+        "questions": len({text.question.strip() for text in first.parts.train}),
+        "steps": steps,
+        "runs": [
+            {"checkpoint": str(plan.folder), "state": state}
+            for plan, state in zip(plans, states, strict=True)
+        ],
+        "files": [str(plan.folder) for plan in plans] + [str(first.student_path)],
+    }
+    return TrainResult(
+        checkpoint=first.folder,
+        epochs=first.config.epochs,
+        steps=0,
+        samples=samples,
+        dev_samples=dev_samples,
+        left_out=data.left_out,
+        plan=plan,
+    )
+
+
+def _write_results(plans: Sequence[RunPlan], runs: Sequence[RunResult]) -> Path:
+    """Add a row for each run, unless it is there."""
+    path = ResultsId(plans[0].folder.name.rpartition("_run_")[0]).path(plans[0].config.saved_dir)
+    rows = [
+        ResultRow(plan.parts.task_indices, run.dev_loss, run.dev_loss_by_task)
+        for plan, run in zip(plans, runs, strict=True)
+        if run.dev_loss is not None
+    ]
+    known = read_results(path) if path.exists() else []
+    for row in rows:
+        if row not in known:
+            append_result(path, row)
+    return path
+
+
+def _summary(
+    config: TrainConfig, data: TrainingData, runs: Sequence[RunResult], results_path: Path | None
+) -> TrainResult:
+    first = runs[0]
+    dev_losses = [run.dev_loss for run in runs if run.dev_loss is not None]
+    dev_loss = statistics.fmean(dev_losses) if dev_losses else None
+    return TrainResult(
+        checkpoint=Path(first.checkpoint),
+        epochs=config.epochs,
+        steps=first.steps,
+        trainable_parameters=first.trainable_parameters,
+        train_loss=statistics.fmean(run.train_loss for run in runs),
+        dev_loss=dev_loss,
+        dev_loss_by_task={
+            task: statistics.fmean(run.dev_loss_by_task[task] for run in runs)
+            for task in first.dev_loss_by_task
+        },
+        dev_loss_mean=dev_loss,
+        dev_loss_std=statistics.stdev(dev_losses) if len(dev_losses) > 1 else None,
+        best_epoch=first.best_epoch,
+        seconds=sum(run.seconds for run in runs),
+        seconds_per_sample=statistics.fmean(run.seconds_per_sample for run in runs),
+        peak_memory_bytes=max(run.peak_memory_bytes for run in runs),
+        results_path=results_path,
+        samples=first.samples,
+        dev_samples=first.dev_samples,
+        too_long=first.too_long,
+        left_out=data.left_out,
+        resumed=any(run.resumed for run in runs),
+        reused=all(run.reused for run in runs),
+        runs=tuple(runs),
+    )

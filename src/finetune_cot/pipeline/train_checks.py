@@ -1,0 +1,95 @@
+"""What can be refused before a model is loaded: devices, number formats, and what a training starts from."""
+
+import importlib.util
+from collections.abc import Sequence
+
+from finetune_cot.artifacts.checkpoints import is_checkpoint, weights_folder
+from finetune_cot.config.train import TrainConfig
+from finetune_cot.errors import ModelError, UsageError
+
+
+def training_device(devices: Sequence[str]) -> str:
+    """The one device that ``--devices`` means: ``cpu``, ``mps`` or ``cuda:<index>``.
+
+    Raises:
+        UsageError: this machine has no such device, or several are asked for.
+    """
+    import torch
+
+    from finetune_cot.models.loading import pick_device
+
+    gpus = torch.cuda.device_count()
+    wanted = [name.lower() for name in devices] or ["auto"]
+    number = int(wanted[0]) if wanted[0].isdecimal() else None
+    if len(wanted) > 1 or (number is not None and number > 1):
+        asked = len(wanted) if len(wanted) > 1 else number
+        raise UsageError(
+            f"{asked} devices are asked for; this machine has {gpus} GPUs, and training uses one device",
+            where="--devices",
+            remedy="give auto, cpu, or one GPU such as cuda:1",
+        )
+    if number == 0 and gpus == 0:
+        raise UsageError(
+            "this machine has no GPU 0", where="--devices", remedy="give auto, or cpu to train without a GPU"
+        )
+    name = {0: "cuda:0", 1: "auto", None: wanted[0]}[number]
+    try:
+        return str(pick_device(name))
+    except UsageError as error:
+        raise UsageError(error.what, where="--devices", remedy=error.remedy) from None
+
+
+def check_precision(precision: str, device: str) -> None:
+    """Refuse number formats that the device or the installed packages cannot compute in.
+
+    Raises:
+        UsageError: names another format.
+    """
+    wrong = None
+    if precision == "16-mixed" and device == "cpu":
+        wrong = "needs a GPU: a CPU cannot compute in mixed float16"
+    elif precision == "64-true" and device == "mps":
+        wrong = "cannot be computed on this GPU"
+    elif precision == "transformer-engine" and not device.startswith("cuda"):
+        wrong = "needs an NVIDIA GPU"
+    elif precision == "transformer-engine" and importlib.util.find_spec("transformer_engine") is None:
+        wrong = "needs the package transformer-engine, which is not installed"
+    if wrong:
+        raise UsageError(f"{precision} {wrong}", where="--precision", remedy="try bf16-mixed or 32-true")
+
+
+def check_start(config: TrainConfig) -> None:
+    """Refuse a folder to start from that does not fit the method.
+
+    Raises:
+        UsageError: it holds an adapter where a whole model is to be trained, or the other way round.
+        ModelError: it is not there, or a whole model was trained from another base.
+    """
+    folder = config.load_model_dir
+    if folder is None:
+        return
+    from finetune_cot.models.finetuned import student_of
+
+    if not folder.is_dir():
+        raise ModelError("no fine-tuned model is there", where=folder, remedy="check --load-model-dir")
+    weights = weights_folder(folder) if is_checkpoint(folder) else folder
+    is_adapter = (weights / "adapter_config.json").is_file()
+    if is_adapter and config.method == "full":
+        raise UsageError(
+            "holds an adapter, which is trained further with --method lora",
+            where=folder,
+            remedy="to train the whole model, merge it with `ftcot export-hf` and give that as --model-key",
+        )
+    if not is_adapter and config.method == "lora":
+        raise UsageError(
+            "holds a whole model, not an adapter",
+            where=folder,
+            remedy="give it as --model-key, or train it further with --method full",
+        )
+    student = student_of(folder)
+    if not is_adapter and student is not None and student.model_key != config.model_key:
+        raise ModelError(
+            f"was trained from {student.model_key}, not from {config.model_key}",
+            where=folder,
+            remedy=f"give --model-key {student.model_key}",
+        )

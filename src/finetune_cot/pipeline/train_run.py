@@ -1,0 +1,377 @@
+"""One training run: from its samples to a checkpoint folder, found finished, taken up again, or begun."""
+
+import contextlib
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from finetune_cot.artifacts.checkpoints import BEST, EPOCH_LOG, EPOCHS, LAST, STEP_LOG
+from finetune_cot.artifacts.files import read_json, recover_directory, sha256_file, write_json_atomic
+from finetune_cot.artifacts.lock import artifact_lock
+from finetune_cot.artifacts.manifest import (
+    peak_memory_bytes,
+    read_manifest,
+    start,
+    verify_outputs,
+    write_manifest,
+)
+from finetune_cot.artifacts.students import STUDENT_FILE, Student, read_student, write_student
+from finetune_cot.config.options import flag, replace, to_plain
+from finetune_cot.config.train import TrainConfig
+from finetune_cot.errors import ArtifactError, DataError
+from finetune_cot.pipeline.progress import progress, say
+from finetune_cot.pipeline.train_data import Parts, chat_renderer, text_segments
+
+if TYPE_CHECKING:
+    from finetune_cot.batches.encoding import EncodedExample
+    from finetune_cot.models.loading import LoadedModel
+    from finetune_cot.training.settings import TrainingOutcome, TrainingSettings
+
+MANIFEST, OUTCOME = "manifest.json", "outcome.json"
+
+_WITHOUT_EFFECT = frozenset(
+    {
+        *("saved_dir", "data_dir", "data_path", "dataset_key", "task_field", "split_key", "template"),
+        *("task_idxes", "dev_tasks", "downsample", "dev_fraction", "save_name", "load_model_dir"),
+        *("run", "runs", "devices", "gradient_checkpointing", "inference_batch_size", "checkpoint_every"),
+        *("logger", "write_results", "overwrite", "dry_run", "train_lora"),
+    }
+)
+"""Options that do not make it another run; those about data do by the samples, which are compared."""
+
+State = Literal["new", "other", "unfinished", "finished"]
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """What a run is, before it is begun."""
+
+    config: TrainConfig
+    """With this run's number, and 1 as the number of runs."""
+    folder: Path
+    student: Student
+    student_path: Path
+    """Where the student's metadata lie beside those of others."""
+    parts: Parts
+    device: str
+    inputs: Mapping[str, str]
+    """Digests of the samples, and of the weights to start from."""
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run came to; losses are of the last epoch, in nats a token."""
+
+    run: int
+    seed: int
+    checkpoint: str
+    steps: int
+    """Optimizer steps."""
+    trainable_parameters: int
+    samples: int
+    dev_samples: int
+    too_long: int
+    """Samples left out because they have more tokens than ``--max-length``."""
+    train_loss: float
+    dev_loss: float | None
+    best_epoch: int
+    best_dev_loss: float | None
+    seconds: float
+    seconds_per_sample: float
+    peak_memory_bytes: int
+    dev_loss_by_task: Mapping[str, float] = field(default_factory=dict)
+    resumed: bool = False
+    """Whether it was taken up from a checkpoint."""
+    reused: bool = False
+    """Whether it was there already, finished."""
+
+
+def run_config(config: TrainConfig, run: int) -> TrainConfig:
+    """The config that makes one of several runs by itself."""
+    return replace(config, run=run, runs=1)
+
+
+def perform(plan: RunPlan, show_example: bool) -> RunResult:
+    """Train a student, or go on where an interrupted run was, or take what a finished one left.
+
+    Raises:
+        ArtifactError: another run holds the folder, or something else was trained into it.
+        ModelError: the model or the adapter cannot be loaded.
+        DataError: no sample is short enough.
+        TrainingError: the loss is no longer a finite number.
+    """
+    if _state(plan) == "finished":
+        return _reuse(plan)
+    model, loaded = _load(plan)
+    examples = _encode(plan, loaded)
+    if show_example:
+        _show_example(loaded, examples.train[0])
+    with _no_empty_folder(plan.folder.parent), artifact_lock(plan.folder, "train"):
+        state = _state(plan)  # another process may have been at it while the model was loaded
+        if state == "finished":
+            return _reuse(plan)
+        with _removed_unless_begun(plan.folder):
+            return _train(plan, model, loaded, examples, state)
+
+
+@dataclass(frozen=True)
+class _Examples:
+    train: list["EncodedExample"]
+    dev: list["EncodedExample"]
+    too_long: int
+
+
+def check_folder(plan: RunPlan) -> State:
+    """What there is of a run; refuses what ``--overwrite`` would be needed for.
+
+    Raises:
+        ArtifactError: something else was trained into the folder, the student's keys stand for another
+            checkpoint, or the manifest is torn.
+    """
+    state = _state(plan)
+    known = read_student(plan.student_path).checkpoints if plan.student_path.exists() else {}
+    run = str(plan.config.run)
+    if (
+        not plan.config.overwrite
+        and known.get(run, plan.student.checkpoints[run]) != (plan.student.checkpoints[run])
+    ):
+        raise ArtifactError(
+            f"run {run} of this student is another checkpoint, {known[run]}",
+            where=plan.student_path,
+            remedy="give another --train-key, or --overwrite",
+        )
+    return state
+
+
+def _state(plan: RunPlan) -> State:
+    path = plan.folder / MANIFEST
+    if not path.exists() and not (plan.folder / LAST).exists():
+        return "new"
+    different = _difference(plan) if path.exists() else "there is no manifest"
+    if different is None:
+        return "finished" if read_manifest(path).outputs else "unfinished"
+    if not plan.config.overwrite:
+        raise ArtifactError(
+            f"another student was trained into this folder: {different}",
+            where=plan.folder,
+            remedy="give another --save-name, or --overwrite to replace it",
+        )
+    return "other"
+
+
+def _difference(plan: RunPlan) -> str | None:
+    """What tells the run from the one whose manifest is there; None where they are the same."""
+    manifest = read_manifest(plan.folder / MANIFEST)
+    for name, value in to_plain(plan.config).items():
+        if name not in _WITHOUT_EFFECT and manifest.config.get(name) != value:
+            return f"{flag(name)} was {manifest.config.get(name)}, not {value}"
+    for name in sorted(manifest.inputs.keys() | plan.inputs.keys()):
+        if manifest.inputs.get(name) != plan.inputs.get(name):
+            return f"the {name} were others"
+    return None
+
+
+def _reuse(plan: RunPlan) -> RunResult:
+    verify_outputs(plan.folder, read_manifest(plan.folder / MANIFEST))
+    say(f"{plan.folder.name} is there already, trained in the same way: nothing to do")
+    _register(plan)
+    values = read_json(plan.folder / OUTCOME)
+    return RunResult(**{**values, "checkpoint": str(plan.folder), "reused": True})
+
+
+def _load(plan: RunPlan) -> tuple[Any, "LoadedModel"]:
+    """The model with what is to be trained, and what was loaded with it."""
+    from finetune_cot.models.finetuned import load_finetuned
+    from finetune_cot.models.loading import load_model
+    from finetune_cot.training.lora import add_lora, resume_lora
+
+    config = plan.config
+    if config.load_model_dir is not None:
+        loaded = load_finetuned(
+            config.load_model_dir,
+            model_key=config.model_key,
+            precision=config.precision,
+            device=plan.device,
+            merged=config.method == "full",
+        )
+        if config.method == "lora":
+            return resume_lora(loaded.model, rank=config.lora_rank, where=config.load_model_dir), loaded
+    else:
+        loaded = load_model(config.model_key, precision=config.precision, device=plan.device)
+    if config.method == "full":
+        return loaded.model.requires_grad_(True), loaded
+    adapted = add_lora(
+        loaded.model,
+        base_name=loaded.base_name,
+        rank=config.lora_rank,
+        alpha=config.lora_alpha,
+        dropout=config.lora_dropout,
+        targets=config.lora_targets,
+        seed=config.seed + config.run,
+    )
+    return adapted, loaded
+
+
+def _encode(plan: RunPlan, loaded: "LoadedModel") -> _Examples:
+    from finetune_cot.batches.encoding import encode
+
+    render = chat_renderer(loaded.tokenizer)
+    parts = []
+    for texts in (plan.parts.train, plan.parts.dev):
+        segments = [text_segments(text, plan.student.template, loaded.model_type, render) for text in texts]
+        parts.append(
+            [
+                encode(loaded.tokenizer, loaded.model_type, pieces, text.sample_index, text.task)
+                for text, pieces in zip(texts, segments, strict=True)
+            ]
+        )
+    train, dev = ([item for item in part if item.length <= plan.config.max_length] for part in parts)
+    too_long = sum(map(len, parts)) - len(train) - len(dev)
+    if not train:
+        shortest = min(item.length for item in parts[0])
+        raise DataError(
+            f"every training sample is longer than {plan.config.max_length} tokens",
+            where="--max-length",
+            remedy=f"the shortest has {shortest}",
+        )
+    if too_long:
+        say(f"{too_long} samples are longer than {plan.config.max_length} tokens and left out")
+    return _Examples(train, dev, too_long)
+
+
+def _show_example(loaded: "LoadedModel", example: "EncodedExample") -> None:
+    from finetune_cot.batches.encoding import show_masked
+
+    text = show_masked(loaded.tokenizer, example, loaded.model_type)
+    say(f"A training sample; the model learns to write what is in [[ ]]:\n{text}\n")
+
+
+def _train(plan: RunPlan, model: Any, loaded: "LoadedModel", examples: _Examples, state: State) -> RunResult:
+    from finetune_cot.training.callbacks import clear_folder
+    from finetune_cot.training.fit import fine_tune, total_batches
+    from finetune_cot.training.weights import trainable_weights
+
+    config, folder = plan.config, plan.folder
+    running = start("train", to_plain(config))
+    folder.mkdir(parents=True, exist_ok=True)
+    if state != "unfinished":
+        clear_folder(folder)
+    write_manifest(folder / MANIFEST, running.manifest(inputs=plan.inputs))
+    recover_directory(folder / LAST)
+    resumed = (folder / LAST).exists()
+    if resumed:
+        say(f"{folder.name} goes on from its last checkpoint")
+    settings = training_settings(plan)
+    with progress(f"train {folder.name}", total_batches(len(examples.train), settings), "batches") as report:
+        outcome = fine_tune(
+            model, loaded.tokenizer.pad_token_id, examples.train, examples.dev, settings, folder, report
+        )
+    parameters = sum(weight.numel() for weight in trainable_weights(model).values())
+    result = _result(plan, outcome, parameters, examples, resumed)
+    write_json_atomic(folder / OUTCOME, asdict(result))
+    _register(plan)
+    write_manifest(folder / MANIFEST, running.manifest(inputs=plan.inputs, outputs=_outputs(folder)))
+    return result
+
+
+def training_settings(plan: RunPlan) -> "TrainingSettings":
+    """How the run is trained."""
+    from finetune_cot.training.settings import TrainingSettings
+
+    config = plan.config
+    return TrainingSettings(
+        epochs=config.epochs,
+        lr=config.lr,
+        weight_decay=config.weight_decay,
+        schedule=config.schedule,
+        warmup=config.warmup,
+        gradient_clip=config.gradient_clip,
+        batch_size=config.batch_size,
+        inference_batch_size=config.inference_batch_size,
+        accumulate=config.accumulate,
+        precision=config.precision,
+        device=plan.device,
+        seed=config.seed + config.run,
+        checkpoint_every=config.checkpoint_every,
+        keep_epochs=config.keep_epochs,
+        gradient_checkpointing=config.gradient_checkpointing,
+        loggers=config.logger,
+    )
+
+
+def _result(
+    plan: RunPlan, outcome: "TrainingOutcome", parameters: int, examples: _Examples, resumed: bool
+) -> RunResult:
+    last, best = outcome.epochs[-1], outcome.best
+    return RunResult(
+        run=plan.config.run,
+        seed=plan.config.seed + plan.config.run,
+        checkpoint=str(plan.folder),
+        steps=outcome.steps,
+        trainable_parameters=parameters,
+        samples=len(examples.train),
+        dev_samples=len(examples.dev),
+        too_long=examples.too_long,
+        train_loss=last.train_loss,
+        dev_loss=last.dev_loss,
+        best_epoch=best.epoch,
+        best_dev_loss=best.dev_loss,
+        seconds=outcome.seconds,
+        seconds_per_sample=outcome.seconds / outcome.samples_seen,
+        peak_memory_bytes=_peak_memory_bytes(plan.device),
+        dev_loss_by_task=last.dev_loss_by_task,
+        resumed=resumed,
+    )
+
+
+def _peak_memory_bytes(device: str) -> int:
+    """Largest memory in use so far: the GPU's where there is one, else the process's."""
+    import torch
+
+    if device.startswith("cuda"):
+        return int(torch.cuda.max_memory_allocated(device))
+    return peak_memory_bytes()
+
+
+def _register(plan: RunPlan) -> None:
+    """Write the student's metadata into the folder, and to where other commands look them up."""
+    number = str(plan.config.run)
+    own = plan.folder / STUDENT_FILE
+    if not own.exists():
+        write_student(own, plan.student)
+    if plan.student_path.exists():
+        found = read_student(plan.student_path)
+        if found.checkpoints.get(number) == plan.student.checkpoints[number]:
+            return
+    write_student(plan.student_path, plan.student)
+
+
+def _outputs(folder: Path) -> dict[str, str]:
+    files = [folder / name for name in (STEP_LOG, EPOCH_LOG, OUTCOME, STUDENT_FILE)]
+    for part in (LAST, BEST, EPOCHS):
+        files += sorted(path for path in (folder / part).rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): sha256_file(path) for path in files}
+
+
+@contextlib.contextmanager
+def _no_empty_folder(folder: Path) -> Iterator[None]:
+    """Leave no empty folder behind after a failure."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+        raise
+
+
+@contextlib.contextmanager
+def _removed_unless_begun(folder: Path) -> Iterator[None]:
+    """Leave no folder behind where not even a first checkpoint came about."""
+    try:
+        yield
+    except BaseException:
+        if not (folder / LAST).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
