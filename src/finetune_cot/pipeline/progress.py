@@ -61,10 +61,9 @@ def _lines(description: str, total: int, unit: str) -> Iterator[Callable[[int], 
 
     def update(done: int) -> None:
         nonlocal last
-        now = time.monotonic()
+        now, rate = time.monotonic(), pace.rate(done)
         if now - last >= SECONDS_BETWEEN_LINES or done >= total:
             last = now
-            rate = pace.rate(done)
             remaining = f", {(total - done) / rate:.0f} s left" if 0 < done < total and rate else ""
             say(f"{description}: {done}/{total} {unit}, {rate:.3g}/s{remaining}")
 
