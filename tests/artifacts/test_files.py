@@ -76,9 +76,7 @@ def test_names_with_special_letters_do_not_reach_other_files(tmp_path: Path) -> 
     assert other.exists()
 
 
-def test_a_full_disk_is_told_and_the_old_file_stays(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_is_told_and_the_old_file_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "file.txt"
     write_text_atomic(path, "old")
 

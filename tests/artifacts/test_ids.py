@@ -39,7 +39,9 @@ def is_key(text: str) -> bool:
 
 
 # Letters with marks among them that look like those between keys: F_, D_, _run_, _dim_.
-PIECES = st.sampled_from(["a", "F_", "D_", "E_001", "_run_1", "_dim_2", "_pretrained", ".json", "-", "ü", "1"])
+PIECES = st.sampled_from(
+    ["a", "F_", "D_", "E_001", "_run_1", "_dim_2", "_pretrained", ".json", "-", "ü", "1"]
+)
 KEYS = st.one_of(
     st.lists(PIECES, min_size=1, max_size=8).map("".join).filter(is_key),
     st.text(string.ascii_letters + string.digits + "_.-@+", min_size=1, max_size=20).filter(is_key),

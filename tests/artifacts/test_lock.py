@@ -89,7 +89,7 @@ def test_a_failure_inside_frees_it(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_to_is_told(tmp_path: Path) -> None:
     (tmp_path / "saved").touch()
     with (
-        pytest.raises(ArtifactError, match="cannot be locked for writing.*--saved-dir"),
+        pytest.raises(ArtifactError, match=r"cannot be locked for writing.*--saved-dir"),
         artifact_lock(tmp_path / "saved" / "a.json", "teach"),
     ):
         pass

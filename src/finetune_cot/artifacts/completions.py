@@ -7,8 +7,9 @@ as they are.
 
 import contextlib
 import json
+import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ from finetune_cot.artifacts.manifest import Manifest, to_dict
 from finetune_cot.errors import ArtifactError
 
 Key = tuple[int, int]
+
+SECONDS_UNSYNCHRONIZED = 1.0
+"""How long completions may be on their way to the disk."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +144,7 @@ class CompletionStore:
         """Completions of the journal, of this run and of an interrupted one."""
         self._metadata = metadata
         self._journal_size = journal_size
+        self._synchronized = 0.0
         self._outdated = outdated
 
     @property
@@ -148,7 +153,7 @@ class CompletionStore:
         return {**self.finished, **self.journaled}
 
     def append(self, completions: Iterable[Completion]) -> None:
-        """Add completions; they survive a kill once this returns.
+        """Add completions; they survive a kill once this returns, and a power cut after a second.
 
         Raises:
             ArtifactError: they cannot be written.
@@ -162,7 +167,12 @@ class CompletionStore:
                 self.path.unlink(missing_ok=True)
             begin_journal(journal, self._metadata)
             self._journal_size = journal.stat().st_size
-        self._journal_size = append_records(journal, self._journal_size, map(to_record, new.values()))
+        now = time.monotonic()  # waiting for the disk each time would take longer than a quick teacher
+        synchronize = now - self._synchronized >= SECONDS_UNSYNCHRONIZED
+        self._journal_size = append_records(
+            journal, self._journal_size, map(to_record, new.values()), synchronize=synchronize
+        )
+        self._synchronized = now if synchronize else self._synchronized
         self.journaled |= new
 
     def finish(self, manifest: Manifest) -> Path:
@@ -189,9 +199,8 @@ def journal_path(path: Path) -> Path:
 
 def to_record(completion: Completion) -> dict[str, Any]:
     """A completion as the file holds it; fields that are not known are left out."""
-    values = asdict(completion)
-    extra = values.pop("extra")
-    return {**{name: value for name, value in values.items() if value is not None}, **extra}
+    values = {name: getattr(completion, name) for name in _FIELDS}
+    return {**{name: value for name, value in values.items() if value is not None}, **completion.extra}
 
 
 def _from_record(record: Any, where: str) -> Completion:

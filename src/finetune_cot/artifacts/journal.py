@@ -1,4 +1,4 @@
-"""An append-only journal: one record a line, each with its checksum, durable when `append` returns."""
+"""An append-only journal: one record a line, each with its checksum."""
 
 import json
 import os
@@ -32,13 +32,16 @@ def begin_journal(path: Path, header: Mapping[str, Any]) -> None:
     write_text_atomic(path, _line(header))
 
 
-def append_records(path: Path, size: int, records: Iterable[Mapping[str, Any]]) -> int:
-    """Add records with one write, and return when they are on the disk.
+def append_records(
+    path: Path, size: int, records: Iterable[Mapping[str, Any]], *, synchronize: bool = True
+) -> int:
+    """Add records with one write; they survive a kill of this process once it returns.
 
     Args:
         path: An existing journal.
         size: Bytes of whole records; what a killed run left after them is cut off.
         records: JSON objects.
+        synchronize: Whether to wait until they are on the disk, so that they survive a power cut too.
 
     Returns:
         The new size in bytes.
@@ -53,7 +56,8 @@ def append_records(path: Path, size: int, records: Iterable[Mapping[str, Any]]) 
             file.seek(size)
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            if synchronize:
+                os.fsync(file.fileno())
     except OSError as error:
         raise ArtifactError(
             f"cannot be written: {error.strerror}",
