@@ -12,6 +12,7 @@ from jaxtyping import Float32
 from finetune_cot.artifacts.files import sha256_file, write_directory_atomic
 from finetune_cot.errors import ModelError
 from finetune_cot.models.packaged import find_packaged_gguf
+from finetune_cot.models.writing import disk_errors
 
 FORMAT_VERSION = 1
 """Raised whenever the folder's content changes for the same GGUF file."""
@@ -93,7 +94,8 @@ def convert_gguf(gguf: Path, folder: Path) -> None:
         for tensor in reader.tensors
     }
     tied = "lm_head.weight" not in weights
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with disk_errors():
+        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     _write_json(folder / "config.json", _config(fields, tied))
     _write_json(folder / "generation_config.json", _token_ids(fields))
     _write_tokenizer(fields, folder)

@@ -1,13 +1,14 @@
 """Fine-tuned models: checkpoints, adapters and exported folders, loaded whole or not at all."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from finetune_cot.artifacts.checkpoints import is_checkpoint, weights_folder
-from finetune_cot.artifacts.students import Student, read_student
+from finetune_cot.artifacts.students import STUDENT_FILE, Student, read_student
 from finetune_cot.errors import ModelError
 from finetune_cot.models.loading import (
     LoadedModel,
@@ -23,7 +24,6 @@ from finetune_cot.models.registry import resolve
 from finetune_cot.models.safety import read_object
 
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-STUDENT_FILE = "student.json"
 
 
 def load_finetuned(
@@ -55,7 +55,8 @@ def load_finetuned(
         base_key = _base_of_adapter(weights, student, model_key)
         # Merging rounds, so that it is done in float32 whatever the precision is.
         base = load_model(base_key, precision="32-true" if merged else precision, device=device)
-        return _with_precision(with_adapter(base, weights, merged=merged), precision)
+        loaded = with_adapter(base, weights, merged=merged)
+        return replace(loaded, model=loaded.model.to(weights_dtype(precision)), precision=precision)
     if not (weights / "config.json").is_file():
         raise ModelError(
             "is neither a checkpoint, nor an adapter, nor a model",
@@ -66,13 +67,19 @@ def load_finetuned(
 
 
 def student_of(folder: Path) -> Student | None:
-    """What a checkpoint's or export's folder says of the student in it; None where it says nothing.
+    """What a folder, or the checkpoint around it, says of the student in it; None where they say nothing.
 
     Raises:
         ArtifactError: the file is torn or of another form.
     """
-    path = folder / STUDENT_FILE
-    return read_student(path) if path.is_file() else None
+    home = student_home(folder)
+    return read_student(home / STUDENT_FILE) if home else None
+
+
+def student_home(folder: Path) -> Path | None:
+    """The folder itself or the checkpoint around it, whichever holds a student's metadata."""
+    around = [folder, *folder.resolve().parents[:2]]
+    return next((place for place in around if (place / STUDENT_FILE).is_file()), None)
 
 
 def with_adapter(base: LoadedModel, folder: Path, *, merged: bool) -> LoadedModel:
@@ -94,7 +101,7 @@ def with_adapter(base: LoadedModel, folder: Path, *, merged: bool) -> LoadedMode
         set_peft_model_state_dict(model, weights)
         if merged:
             model = model.merge_and_unload()
-    return _replace_model(base, model.eval())
+    return replace(base, model=model.eval())
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -131,11 +138,12 @@ def _check_fit(
 
 def _base_of_adapter(weights: Path, student: Student | None, model_key: str | None) -> str:
     recorded = read_object(weights / ADAPTER_CONFIG).get("base_model_name_or_path")
-    names = [name for name in (student.model_key if student else None, recorded) if name]
+    names = [name for name in (recorded, student.model_key if student else None) if name]
     if model_key is None:
         if not names:
             raise ModelError("does not name its base model", where=weights, remedy="give it as --model-key")
-        return names[0]
+        # A folder may have been moved, and the embedded model's is a cache.
+        return next((name for name in names if not Path(name).is_absolute() or Path(name).is_dir()), names[0])
     # Models of one family may fit each other's adapters in every shape.
     if names and not any(_short_name(name) == _short_name(model_key) for name in names):
         raise ModelError(
@@ -171,15 +179,4 @@ def _load_whole(
         precision=precision,
         device=target,
         tokenizer_folder=tokenizer,
-    )
-
-
-def _with_precision(loaded: LoadedModel, precision: str) -> LoadedModel:
-    model = loaded.model.to(weights_dtype(precision))
-    return LoadedModel(model, loaded.tokenizer, loaded.model_type, loaded.base_name, loaded.device, precision)
-
-
-def _replace_model(loaded: LoadedModel, model: Any) -> LoadedModel:
-    return LoadedModel(
-        model, loaded.tokenizer, loaded.model_type, loaded.base_name, loaded.device, loaded.precision
     )

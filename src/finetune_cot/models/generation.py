@@ -6,16 +6,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Bool, Int
-from torch import Tensor
 
 from finetune_cot.errors import ModelError
+from finetune_cot.models.decoding import Ending, decode_batch
 from finetune_cot.models.loading import LoadedModel, autocast_dtype, quiet_transformers
 
 FinishReason = Literal["stop", "length"]
-
-_TAIL = 8
-"""Tokens looked at beyond the bytes of a stop string, as some tokens are no text by themselves."""
 
 
 @dataclass(frozen=True)
@@ -60,22 +56,13 @@ def generate(loaded: LoadedModel, prompts: Sequence[str], settings: GenerationSe
         list(prompts), return_tensors="pt", padding=True, padding_side="left" if is_decoder else "right"
     )
     inputs = {name: batch[name].to(loaded.device) for name in ("input_ids", "attention_mask")}
-    width = inputs["input_ids"].shape[1]
-    limit = _room(loaded, width, settings.max_new_tokens)
-    criterion = _StopStrings(loaded.tokenizer, settings.stop, width if is_decoder else 1)
+    limit = _room(loaded, inputs["input_ids"].shape[1], settings.max_new_tokens)
+    ending = Ending(loaded.tokenizer, end_token_ids(loaded), settings.stop)
     with _sampling(settings.seed, loaded.device), _computing(loaded), quiet_transformers():
-        sequences = loaded.model.generate(
-            **inputs,
-            generation_config=_generation_config(loaded, settings, limit),
-            stopping_criteria=[criterion] if settings.stop else [],
-        )
-    completions = sequences[:, width if is_decoder else 1 :].tolist()
+        config = _generation_config(loaded, settings, limit)
+        completions = decode_batch(loaded.model, **inputs, config=config, ending=ending)
     lengths = inputs["attention_mask"].sum(dim=1).tolist()
-    ends = end_token_ids(loaded)
-    return [
-        _finish(loaded.tokenizer, ids, length, ends, settings.stop)
-        for ids, length in zip(completions, lengths, strict=True)
-    ]
+    return [_finish(ids, length, ending) for ids, length in zip(completions, lengths, strict=True)]
 
 
 def end_token_ids(loaded: LoadedModel) -> tuple[int, ...]:
@@ -85,47 +72,17 @@ def end_token_ids(loaded: LoadedModel) -> tuple[int, ...]:
     return tuple(sorted(ids - {None}))
 
 
-class _StopStrings:
-    """Which rows of a batch have come to a stop string; called by transformers after each token."""
-
-    def __init__(self, tokenizer: Any, stop: tuple[str, ...], start: int) -> None:
-        self._tokenizer = tokenizer
-        self._stop = stop
-        self._start = start
-        self._tail = max((len(text.encode()) for text in stop), default=0) + _TAIL
-
-    def __call__(
-        self, input_ids: Int[Tensor, "samples tokens"], *_: Any, **__: Any
-    ) -> Bool[Tensor, " samples"]:
-        start = max(self._start, input_ids.shape[1] - self._tail)
-        texts = [_decode(self._tokenizer, row) for row in input_ids[:, start:].tolist()]
-        found = [any(stop in text for stop in self._stop) for text in texts]
-        return torch.tensor(found, dtype=torch.bool, device=input_ids.device)
-
-
-def _finish(
-    tokenizer: Any, ids: list[int], prompt_tokens: int, ends: tuple[int, ...], stop: tuple[str, ...]
-) -> Generated:
+def _finish(ids: list[int], prompt_tokens: int, ending: Ending) -> Generated:
     """Cut a row of new tokens where it ended; what follows is padding."""
-    at_end = next((position for position, token in enumerate(ids) if token in ends), None)
-    kept = ids if at_end is None else ids[:at_end]
-    text = _decode(tokenizer, kept)
-    places = [place for place in (text.find(string) for string in stop) if place >= 0]
+    at_end = next((position for position, token in enumerate(ids) if token in ending.token_ids), len(ids))
+    text = ending.text(ids[:at_end])
+    places = [place for place in (text.find(string) for string in ending.stop) if place >= 0]
     if places:
-        used = next(
-            count
-            for count in range(1, len(kept) + 1)
-            if any(string in _decode(tokenizer, kept[:count]) for string in stop)
-        )
+        used = next(count for count in range(1, at_end + 1) if ending.has_stop(ids[:count]))
         return Generated(text[: min(places)], "stop", prompt_tokens, used)
-    if at_end is None:
+    if at_end == len(ids):
         return Generated(text, "length", prompt_tokens, len(ids))
     return Generated(text, "stop", prompt_tokens, at_end + 1)
-
-
-def _decode(tokenizer: Any, ids: list[int]) -> str:
-    text: str = tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-    return text
 
 
 def _room(loaded: LoadedModel, width: int, wanted: int) -> int:

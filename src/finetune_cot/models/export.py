@@ -1,0 +1,164 @@
+"""A fine-tuned model as a folder that plain transformers or PEFT loads, and the proof that it does."""
+
+import json
+import math
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from finetune_cot.errors import ModelError
+from finetune_cot.models.embedded import embedded_model_folder
+from finetune_cot.models.finetuned import ADAPTER_CONFIG, ADAPTER_WEIGHTS, read_weights
+from finetune_cot.models.loading import LoadedModel, model_folder, quiet_transformers, told_as_model_error
+from finetune_cot.models.registry import resolve
+from finetune_cot.models.safety import read_object
+from finetune_cot.models.writing import disk_errors
+
+PROBES = (
+    "Q: Ann has 3 apples and buys 4 more. How many apples does she have?\nA: Let's think step by step.",
+    "Is the coin still heads up? ###",
+    "Instruction: Sort the words pear, fig, plum.\n\nResponse:",
+)
+"""Texts on which a model before and after its export is compared."""
+
+_TOKENIZER_FILES = (
+    *("tokenizer*", "special_tokens_map.json", "added_tokens.json", "chat_template*"),
+    *("vocab.json", "vocab.txt", "merges.txt", "spiece.model"),
+)
+_GENERATION_CONFIG = "generation_config.json"
+_TOLERANCE = 1e-3
+"""Largest difference of float32 logits, relative to the largest logit, that rounding explains."""
+
+
+def write_whole_model(model: Any, folder: Path, source: Path, dtype: str) -> None:
+    """Write a model whose adapter is merged, or that has none, in the form of transformers.
+
+    Configuration and tokenizer are those files of ``source``: written anew, they would be in a form that only
+    the installed transformers reads.
+
+    Args:
+        model: The transformers model; it is turned into that number format.
+        folder: Where to write.
+        source: Folder of the base model, or of a checkpoint with a whole model.
+        dtype: Number format of the weights.
+    """
+    with disk_errors(), quiet_transformers():
+        model.to(getattr(torch, dtype)).save_pretrained(folder)
+    config = read_object(source / "config.json")
+    config.pop("torch_dtype", None)
+    _write_object(folder / "config.json", {**config, "dtype": dtype})
+    _copy_tokenizer(source, folder)
+
+
+def write_adapter(adapter: Path, folder: Path, base_name: str, dtype: str) -> None:
+    """Write an adapter in the form of PEFT, with the tokenizer of its base model.
+
+    Args:
+        adapter: Folder of the adapter.
+        folder: Where to write.
+        base_name: The base model, by a key of ours.
+        dtype: Number format of the weights.
+    """
+    from safetensors.torch import save_file
+
+    weights = {
+        name: tensor.to(getattr(torch, dtype)).contiguous()
+        for name, tensor in read_weights(adapter / ADAPTER_WEIGHTS).items()
+    }
+    config = {**read_object(adapter / ADAPTER_CONFIG), "base_model_name_or_path": name_for_peft(base_name)}
+    with disk_errors():
+        save_file(weights, folder / ADAPTER_WEIGHTS, metadata={"format": "pt"})
+    _write_object(folder / ADAPTER_CONFIG, config)
+    _copy_tokenizer(model_folder(base_name)[0], folder)
+
+
+def name_for_peft(base_name: str) -> str:
+    """A base model's name as PEFT needs it: the embedded model goes by its folder in the cache."""
+    found = resolve(base_name)
+    return str(embedded_model_folder()) if found.kind == "embedded" else found.location
+
+
+def probe_logits(loaded: LoadedModel) -> list[Float[Tensor, "tokens vocabulary"]]:
+    """Logits of a loaded model on the probes, in float32."""
+    return [_logits(loaded.model, loaded.tokenizer, text) for text in PROBES]
+
+
+def exported_logits(folder: Path) -> list[Float[Tensor, "tokens vocabulary"]]:
+    """Logits on the probes of an exported folder, loaded by plain transformers or PEFT.
+
+    Raises:
+        ModelError: they cannot load it.
+    """
+    from transformers import AutoTokenizer
+
+    with quiet_transformers(), told_as_model_error(folder):
+        if (folder / ADAPTER_CONFIG).is_file():
+            from peft import PeftModel
+
+            base = read_object(folder / ADAPTER_CONFIG)["base_model_name_or_path"]
+            model: Any = PeftModel.from_pretrained(_plain_model(base), str(folder))
+        else:
+            model = _plain_model(str(folder))
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        return [_logits(model.eval(), tokenizer, text) for text in PROBES]
+
+
+def max_difference(
+    before: Sequence[Float[Tensor, "tokens vocabulary"]],
+    after: Sequence[Float[Tensor, "tokens vocabulary"]],
+    *,
+    where: Path,
+    dtype: str,
+) -> float:
+    """Largest absolute difference of logits.
+
+    Raises:
+        ModelError: the exported model sees other tokens, or differs by more than float32 rounding explains.
+    """
+    if [tensor.shape for tensor in before] != [tensor.shape for tensor in after]:
+        raise ModelError("the exported tokenizer gives other tokens than the checkpoint's", where=where)
+    pairs = list(zip(before, after, strict=True))
+    largest = max(float((one - other).abs().max()) for one, other in pairs)
+    scale = max(float(one.abs().max()) for one in before)
+    if not math.isfinite(largest):
+        raise ModelError(
+            f"the logits are not finite in {dtype}", where=where, remedy="export with --dtype bfloat16"
+        )
+    if dtype == "float32" and not largest <= _TOLERANCE * max(scale, 1.0):
+        raise ModelError(
+            f"the exported model differs from the checkpoint: by {largest:.3g} in a logit", where=where
+        )
+    return largest
+
+
+def _plain_model(name: str) -> Any:
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
+
+    is_encoder_decoder = AutoConfig.from_pretrained(name, trust_remote_code=False).is_encoder_decoder
+    kind: Any = AutoModelForSeq2SeqLM if is_encoder_decoder else AutoModelForCausalLM
+    return kind.from_pretrained(name, trust_remote_code=False, use_safetensors=True)
+
+
+def _logits(model: Any, tokenizer: Any, text: str) -> Float[Tensor, "tokens vocabulary"]:
+    inputs = tokenizer(text, return_tensors="pt").input_ids.to(model.device)
+    # An encoder-decoder reads the text and is asked to repeat it.
+    target = {"labels": inputs} if model.config.is_encoder_decoder else {}
+    with torch.inference_mode():
+        logits: Tensor = model(input_ids=inputs, **target).logits[0]
+    return logits.float().cpu()
+
+
+def _copy_tokenizer(source: Path, folder: Path) -> None:
+    """Copy tokenizer and generation config as they are, where the source has them."""
+    for pattern in (*_TOKENIZER_FILES, _GENERATION_CONFIG):
+        for file in source.glob(pattern):
+            shutil.copyfile(file, folder / file.name)
+
+
+def _write_object(path: Path, value: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
