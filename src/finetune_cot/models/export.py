@@ -31,7 +31,7 @@ _TOKENIZER_FILES = (
     *("vocab.json", "vocab.txt", "merges.txt", "spiece.model"),
 )
 _GENERATION_CONFIG = "generation_config.json"
-_TOLERANCE = 1e-3
+_TOLERANCE = 1e-2
 """Largest difference of float32 logits, relative to the largest logit, that rounding explains."""
 
 

@@ -1,0 +1,233 @@
+"""``ftcot export-hf``: a checkpoint becomes a folder that plain transformers or PEFT loads."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from finetune_cot.artifacts.checkpoints import BEST, EPOCHS, LAST, is_checkpoint, weights_folder
+from finetune_cot.artifacts.files import (
+    read_json,
+    recover_directory,
+    sha256_file,
+    write_directory_atomic,
+    write_json_atomic,
+)
+from finetune_cot.artifacts.ids import ExportId, parse_checkpoint_path
+from finetune_cot.artifacts.keys import check_key
+from finetune_cot.artifacts.lock import artifact_lock
+from finetune_cot.artifacts.manifest import (
+    RunningCommand,
+    read_manifest,
+    start,
+    verify_outputs,
+    write_manifest,
+)
+from finetune_cot.artifacts.students import STUDENT_FILE, Student, write_student
+from finetune_cot.config.export_hf import ExportHfConfig
+from finetune_cot.config.options import to_plain
+from finetune_cot.errors import ArtifactError, ModelError, UsageError
+from finetune_cot.pipeline.progress import say
+
+_MANIFEST, _COMPARISON = "manifest.json", "comparison.json"
+
+
+@dataclass(frozen=True)
+class ExportHfResult:
+    """The exported folder, and how close it is to the checkpoint."""
+
+    path: Path
+    merged: bool
+    """Whether it is a whole model; otherwise it is an adapter."""
+    max_logit_difference: float | None
+    """Largest absolute difference of a logit before and after, on a few texts; None in a dry run."""
+    dtype: str
+    checkpoint: Path
+    base_model: str
+    reused: bool
+    """Whether the same export was there already."""
+    bytes: int
+    """Size of the folder."""
+    seconds: float
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What is exported, and where to."""
+
+    weights: Path
+    """Folder with the adapter or the whole model."""
+    is_adapter: bool
+    student: Student | None
+    path: Path
+    """The export's folder."""
+
+    def inputs(self) -> dict[str, str]:
+        """SHA-256 of the files that are exported."""
+        files = sorted(self.weights.glob("*.safetensors"))
+        return {file.name: sha256_file(file) for file in files if not file.name.startswith("trainer_state")}
+
+
+def export_hf(config: ExportHfConfig) -> ExportHfResult:
+    """Export a checkpoint, load it back, and compare.
+
+    Raises:
+        UsageError: the checkpoint holds a whole model, and an adapter is asked for.
+        ModelError: there is no checkpoint, it is torn or does not fit its base model, or the export differs.
+        ArtifactError: another export is there, or the folder cannot be written.
+    """
+    running = start("export-hf", to_plain(config))
+    source = _source(config)
+    if not config.merged and not source.is_adapter:
+        raise UsageError(
+            "this checkpoint holds a whole model and no adapter", where="--no-merged", remedy="leave it out"
+        )
+    if not config.dry_run:
+        recover_directory(source.path)
+    if source.path.exists() and not config.overwrite:
+        return _reuse(config, source, running)
+    if config.dry_run:
+        return _result(config, source, running, None, reused=False)
+    with artifact_lock(source.path, "export-hf"):
+        difference = _export(config, source, running)
+    say(f"exported to {source.path}; largest difference of a logit: {difference:.3g}")
+    return _result(config, source, running, difference, reused=False)
+
+
+def _source(config: ExportHfConfig) -> _Source:
+    from finetune_cot.models.finetuned import ADAPTER_CONFIG, student_home, student_of
+
+    folder = config.load_model_dir or _trained_last(config.saved_dir)
+    if not folder.is_dir():
+        raise ModelError("no checkpoint is there", where=folder, remedy="check --load-model-dir")
+    weights = weights_folder(folder) if is_checkpoint(folder) else folder
+    is_adapter = (weights / ADAPTER_CONFIG).is_file()
+    if not is_adapter and not (weights / "config.json").is_file():
+        raise ModelError(
+            "holds neither an adapter nor a model",
+            where=folder,
+            remedy="give a folder that `ftcot train` wrote",
+        )
+    part = "" if weights.name == LAST or not _is_part(weights) else f"_{weights.name}"
+    home = student_home(weights) or folder
+    name, run = _name_and_run(home)
+    student = student_of(weights)
+    if student:
+        student = _one_run(student, run, part)
+    return _Source(weights, is_adapter, student, ExportId(name + part, run).path(config.saved_dir))
+
+
+def _trained_last(saved_dir: Path) -> Path:
+    states = sorted(
+        (saved_dir / "checkpoints").glob(f"*/{LAST}"), key=lambda last: (last.stat().st_mtime_ns, last)
+    )
+    if not states:
+        raise ModelError(
+            "there is no checkpoint to export",
+            where=saved_dir / "checkpoints",
+            remedy="run `ftcot train` first, or name one with --load-model-dir",
+        )
+    return states[-1].parent
+
+
+def _is_part(weights: Path) -> bool:
+    """Whether a folder is a part of a checkpoint rather than an adapter or model by itself."""
+    return weights.name in (LAST, BEST) or weights.parent.name == EPOCHS
+
+
+def _name_and_run(home: Path) -> tuple[str, int]:
+    try:
+        found = parse_checkpoint_path(home.resolve())
+    except ArtifactError:  # an adapter from elsewhere, whose folder has a name of its own
+        return check_key(home.resolve().name, "name of the folder"), 0
+    return found.save_name, found.run
+
+
+def _one_run(student: Student, run: int, part: str) -> Student:
+    """The student of this run alone, by a train key of its own where it is not of the last weights."""
+    checkpoints = {key: path for key, path in student.checkpoints.items() if key == str(run)}
+    return dataclasses.replace(
+        student, train_key=student.train_key + part, checkpoints=checkpoints or student.checkpoints
+    )
+
+
+def _reuse(config: ExportHfConfig, source: _Source, running: RunningCommand) -> ExportHfResult:
+    """The export that is there, if it is the same and whole."""
+    other = ArtifactError(
+        "another export is there",
+        where=source.path,
+        remedy="give --overwrite to replace it",
+    )
+    if not (source.path / _MANIFEST).is_file():
+        raise other
+    manifest = read_manifest(source.path / _MANIFEST)
+    same = all(manifest.config.get(key) == getattr(config, key) for key in ("merged", "dtype"))
+    if not same or dict(manifest.inputs) != source.inputs():
+        raise other
+    verify_outputs(source.path, manifest)
+    difference = read_json(source.path / _COMPARISON)["max_logit_difference"]
+    say(f"{source.path.name} is there already, exported in the same way: nothing to do")
+    return _result(config, source, running, difference, reused=True)
+
+
+def _export(config: ExportHfConfig, source: _Source, running: RunningCommand) -> float:
+    from finetune_cot.models.export import (
+        exported_logits,
+        max_difference,
+        probe_logits,
+        write_adapter,
+        write_whole_model,
+    )
+    from finetune_cot.models.finetuned import load_finetuned
+    from finetune_cot.models.loading import model_folder
+
+    inputs = source.inputs()
+    loaded = load_finetuned(source.weights, merged=False, device="cpu")
+    before = probe_logits(loaded)
+    with write_directory_atomic(source.path) as folder:
+        if source.is_adapter and not config.merged:
+            write_adapter(source.weights, folder, loaded.base_name, config.dtype)
+        else:
+            base = model_folder(loaded.base_name)[0]
+            model = loaded.model.merge_and_unload() if source.is_adapter else loaded.model
+            write_whole_model(model, folder, base, config.dtype)
+            del model
+        del loaded
+        difference = max_difference(before, exported_logits(folder), where=source.path, dtype=config.dtype)
+        write_json_atomic(folder / _COMPARISON, {"max_logit_difference": difference})
+        if source.student:
+            write_student(folder / STUDENT_FILE, source.student)
+        outputs = {file.name: sha256_file(file) for file in sorted(folder.iterdir())}
+        write_manifest(folder / _MANIFEST, running.manifest(inputs, outputs))
+    return difference
+
+
+def _result(
+    config: ExportHfConfig,
+    source: _Source,
+    running: RunningCommand,
+    difference: float | None,
+    *,
+    reused: bool,
+) -> ExportHfResult:
+    files = source.path.iterdir() if source.path.exists() else ()
+    return ExportHfResult(
+        path=source.path,
+        merged=config.merged,
+        max_logit_difference=difference,
+        dtype=config.dtype,
+        checkpoint=source.weights,
+        base_model=_base_model(source),
+        reused=reused,
+        bytes=sum(file.stat().st_size for file in files),
+        seconds=running.seconds,
+    )
+
+
+def _base_model(source: _Source) -> str:
+    if source.student:
+        return source.student.model_key
+    if not source.is_adapter:
+        return str(source.weights)
+    recorded: Any = read_json(source.weights / "adapter_config.json")
+    return str(recorded.get("base_model_name_or_path"))
