@@ -9,7 +9,9 @@ from finetune_cot.artifacts.completions import Completion, open_completions
 from finetune_cot.artifacts.ids import CompletionId, ModelMetadataId
 from finetune_cot.artifacts.manifest import start
 from finetune_cot.artifacts.students import Student, write_student
-from finetune_cot.tasks.sample import Dataset, Sample, Split
+from finetune_cot.evaluation.scores import Score
+from finetune_cot.reporting.findings import Measurement
+from finetune_cot.tasks.sample import Sample
 
 LABELS = {"ft_cot_token": "So it is. --> {}", "ft_cot_natural": "So it is.\n\nTherefore the answer is {}"}
 
@@ -48,10 +50,6 @@ def chance(share: float, seed: int) -> Callable[[int, int], bool]:
     return lambda index, number: random.Random(f"{seed} {index} {number}").random() < share
 
 
-def test_samples(dataset: Dataset, split: Split) -> list[Sample]:
-    return dataset.select(split.test)
-
-
 def write_student_metadata(saved: Path, id: ModelMetadataId, **changes: object) -> None:
     values: dict[str, object] = {
         "model_key": id.base_model,
@@ -79,3 +77,30 @@ def write_epochs(saved: Path, name: str, epochs: Iterable[tuple[float, float, Ma
         for number, (train, dev, by_task) in enumerate(rows, start=1):
             writer.writerow([number, 10 * number, train, dev, *(by_task.get(task, "") for task in tasks)])
     return folder / "epochs.csv"
+
+
+def measured(
+    id: CompletionId, correct: int, n: int = 10, student: Student | None = None, part: str = "test"
+) -> Measurement:
+    share = correct / n
+    score = Score(n, correct, share, (share * (1 - share) / n) ** 0.5, correct, n, None, 0)
+    return Measurement(
+        id=id,
+        file="file",
+        template=id.completion_key.removesuffix("_t70"),
+        temperature=0.7 if id.completion_key.endswith("_t70") else 0.0,
+        student=student,
+        part=part,
+        as_asked=True,
+        expected=n,
+        answered=frozenset(range(n)),
+        samples=1,
+        score=score,
+        stderr=score.stderr,
+    )
+
+
+def student_id(
+    train_key: str = "lora", epoch: int | None = None, finetune_key: str = "ft_cot_gsm8k"
+) -> CompletionId:
+    return CompletionId("m", "ft_cot_token", "gsm8k", finetune_key, train_key, epoch)

@@ -1,9 +1,11 @@
 """``report``: tables and figures of everything that is saved."""
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from finetune_cot.artifacts.completions import journal_path
 from finetune_cot.artifacts.files import sha256_file, write_directory_atomic
 from finetune_cot.artifacts.keys import check_key
 from finetune_cot.artifacts.lock import artifact_lock
@@ -116,7 +118,7 @@ def _write(
         figures = _draw(charts, temporary, formats) if formats else []
         text = to_markdown(config.name, _words(config), content, formats[0] if formats else None)
         (temporary / MARKDOWN).write_text(text, encoding="utf-8")
-        inputs = {name: sha256_file(config.saved_dir / name) for name in findings.inputs}
+        inputs = _digests(config.saved_dir, findings.inputs)
         outputs = {path.name: sha256_file(path) for path in sorted(temporary.iterdir())}
         write_manifest(temporary / MANIFEST, running.manifest(inputs, outputs))
     return [f"{table.name}.csv" for table in tables], figures
@@ -125,6 +127,16 @@ def _write(
 def _draw(charts: Sequence[Chart], folder: Path, formats: Sequence[str]) -> list[str]:
     with progress("Figures", len(charts), "figures") as update:
         return save_figures(charts, folder, formats, update)
+
+
+def _digests(saved_dir: Path, names: Sequence[str]) -> dict[str, str]:
+    """SHA-256 of what was read, by its path; completions under way lie in a journal, which may go at any time."""
+    found = {}
+    for name in names:
+        for path in (saved_dir / name, journal_path(saved_dir / name)):
+            with contextlib.suppress(FileNotFoundError):
+                found[path.relative_to(saved_dir).as_posix()] = sha256_file(path)
+    return found
 
 
 def _words(config: ReportConfig) -> list[str]:

@@ -111,19 +111,20 @@ def _accuracy(entry: Entry) -> list[Cell]:
     return [percent(entry.accuracy), percent(entry.error)]
 
 
-def _overview_cell(entry: Entry | None, best: float | None) -> Cell | None:
+def _overview_cell(entry: Entry | None, best: Sequence[Entry]) -> Cell | None:
     if entry is None:
         return None
     marks = (PARTIAL if not entry.is_whole else "") + (ALL_SCORED if not entry.is_of_asked_part else "")
     runs = f" ({len(entry.runs)} runs)" if len(entry.runs) > 1 else ""
-    strong = entry.is_whole and entry.accuracy == best
-    return percent(entry.accuracy, entry.error, runs + (f" {marks}" if marks else ""), strong)
+    return percent(entry.accuracy, entry.error, runs + (f" {marks}" if marks else ""), entry in best)
 
 
-def _best(entries: Sequence[Entry]) -> float | None:
-    """Highest accuracy among those that answered every question; None where there is nothing to compare."""
-    whole = [entry.accuracy for entry in entries if entry.is_whole]
-    return max(whole) if len(whole) > 1 else None
+def _best(entries: Sequence[Entry]) -> list[Entry]:
+    """The best of those that answered the same questions, the most of any; none of a single one."""
+    most = max(entries, key=lambda entry: entry.n).answered
+    comparable = [entry for entry in entries if entry.answered == most]
+    highest = max(entry.accuracy for entry in comparable)
+    return [entry for entry in comparable if entry.accuracy == highest] if len(comparable) > 1 else []
 
 
 def _size(entries: Sequence[Entry]) -> str:
@@ -133,14 +134,17 @@ def _size(entries: Sequence[Entry]) -> str:
 
 def _overview_notes(rows: Sequence[Entry]) -> Iterator[str]:
     yield "Percent right ± one standard error; n is the number of questions."
+    yield "Bold: the best of those that answered the same questions."
     if any(len(entry.runs) > 1 for entry in rows):
         yield "Of several runs: mean ± standard deviation of the runs."
     if any(entry.naming.is_student for entry in rows):
-        yield f"Students after their last epoch; {OWN_DATA} under training stands for the column's data set."
+        yield "Students after their last epoch."
+    if any(OWN_DATA in entry.naming.training for entry in rows):
+        yield f"{OWN_DATA} under training stands for the data set of the column."
     if any(not entry.is_whole for entry in rows):
-        yield f"{PARTIAL} some questions have no completion yet; never marked as best."
+        yield f"{PARTIAL} Some questions of the part have no completion."
     if any(not entry.is_of_asked_part for entry in rows):
-        yield f"{ALL_SCORED} data set or split is not at hand: all completions are scored, of whatever part."
+        yield f"{ALL_SCORED} Data set or split is not at hand: all completions are scored, of whatever part."
 
 
 def _detail(item: Measurement, run: int) -> list[Cell | Value]:

@@ -1,6 +1,6 @@
 """Bar charts of accuracy: base models beside their students, on each data set."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from finetune_cot.reporting.charts import Bar, BarChart
 from finetune_cot.reporting.naming import METHODS, Naming
@@ -13,25 +13,21 @@ MAX_JOINED = 24
 
 
 def bar_charts(rows: Sequence[Entry]) -> list[BarChart]:
-    """One chart of few accuracies, else one for each data set, by its key."""
+    """One chart of a single model with few accuracies, else one for each data set, by its key."""
     datasets: dict[str, list[Entry]] = {}
-    for entry in rows:
+    for entry in sorted(rows, key=lambda entry: entry.dataset):
         datasets.setdefault(entry.dataset, []).append(entry)
-    if len(datasets) > 1 and len(rows) <= MAX_JOINED:
-        return [_joined_chart([entry for _, group in sorted(datasets.items()) for entry in group])]
-    return [_dataset_chart(dataset, group) for dataset, group in sorted(datasets.items())]
-
-
-def _joined_chart(rows: Sequence[Entry]) -> BarChart:
-    """All data sets below each other."""
     models = {entry.naming.model for entry in rows}
-    bars = []
-    for entry in rows:
-        beside = [other for other in rows if other.dataset == entry.dataset]
-        model = f"{entry.naming.model}, " if len(models) > 1 else ""
-        bars.append(_bar(entry, entry.dataset, model + _label(entry, beside)))
-    title = "Accuracy by data set" + (f": {rows[0].naming.model}" if len(models) == 1 else "")
-    return BarChart("accuracy", title, _x_label(rows), tuple(bars), KINDS)
+    if len(datasets) > 1 and len(models) == 1 and len(rows) <= MAX_JOINED:
+        return [_joined_chart(models.pop(), datasets)]
+    return [_dataset_chart(dataset, group) for dataset, group in datasets.items()]
+
+
+def _joined_chart(model: str, datasets: Mapping[str, Sequence[Entry]]) -> BarChart:
+    """One model on all data sets, below each other."""
+    rows = [entry for group in datasets.values() for entry in group]
+    bars = tuple(_bar(entry, entry.dataset, _label(entry, datasets[entry.dataset])) for entry in rows)
+    return BarChart("accuracy", f"Accuracy: {model}", _x_label(rows), bars, KINDS)
 
 
 def _dataset_chart(dataset: str, rows: Sequence[Entry]) -> BarChart:
@@ -42,9 +38,10 @@ def _dataset_chart(dataset: str, rows: Sequence[Entry]) -> BarChart:
 def _bar(entry: Entry, group: str, label: str) -> Bar:
     runs = f", {len(entry.runs)} runs" if len(entry.runs) > 1 else ""
     value, error = 100 * entry.accuracy, 100 * entry.error
+    part = "" if entry.is_of_asked_part else ", all"
     # a figure space is as wide as a digit, so that the numbers stand below each other
-    number, spread = (f"{share:4.1f}".replace(" ", "\u2007") for share in (value, error))
-    note = f"{number} ± {spread}   n = {entry.n}{runs}"
+    number = f"{value:4.1f}".replace(" ", "\u2007")
+    note = f"{number} ± {error:.1f}   n = {entry.n}{runs}{part}"
     return Bar(group, label, value, error, note, _kind(entry.naming))
 
 
@@ -60,7 +57,8 @@ def _kind(name: Naming) -> str:
 
 
 def _x_label(group: Sequence[Entry]) -> str:
-    part = group[0].runs[0].part
+    asked = [entry.runs[0].part for entry in group if entry.is_of_asked_part]
+    part = asked[0] if asked else "all"
     of_part = "all completions" if part == "all" else f"{part} part"
     several = any(len(entry.runs) > 1 for entry in group)
     spread = "; of several runs, the standard deviation" if several else ""

@@ -27,8 +27,8 @@ class Measurement:
     """Whether that is the part that was asked for; not so where data set or split cannot be read."""
     expected: int | None
     """Questions of that part; None where the data set is not known."""
-    questions: int
-    """Questions that were answered."""
+    answered: frozenset[int]
+    """Sample indices of the questions that were answered."""
     samples: int
     """Completions of a question, at most."""
     score: Score
@@ -40,6 +40,11 @@ class Measurement:
     def is_whole(self) -> bool:
         """Whether every question of the part was answered."""
         return self.expected is None or self.questions == self.expected
+
+    @property
+    def questions(self) -> int:
+        """Questions that were answered."""
+        return len(self.answered)
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ def table_to_markdown(table: Table) -> str:
     notes = [escape(note) for note in table.notes]
     if more:
         notes.append(f"{more} more rows are in {_link(f'{table.name}.csv')}.")
-    return "\n\n".join(["\n".join(lines), *notes])
+    return "\n\n".join(["\n".join(lines), *([" ".join(notes)] if notes else [])])
 
 
 def _section(section: Section, figure_format: str | None) -> list[str]:

@@ -36,9 +36,14 @@ class Entry:
         return statistics.stdev(run.score.accuracy for run in self.runs)
 
     @property
+    def answered(self) -> frozenset[int]:
+        """Sample indices of the questions that were answered in every run."""
+        return frozenset.intersection(*(run.answered for run in self.runs))
+
+    @property
     def n(self) -> int:
-        """Questions, of the run with the fewest."""
-        return min(run.questions for run in self.runs)
+        """Questions that were answered in every run."""
+        return len(self.answered)
 
     @property
     def is_whole(self) -> bool:

@@ -38,7 +38,7 @@ class PartScore:
     part: str
     as_asked: bool
     expected: int | None
-    questions: int
+    answered: frozenset[int]
     samples: int
     score: Score
     stderr: float
@@ -86,7 +86,7 @@ def score_part(
         part=measure.part if inside else OTHER,
         as_asked=measure.problem is None,
         expected=whole,
-        questions=len(verdicts),
+        answered=frozenset(verdicts),
         samples=max(map(len, verdicts.values())),
         score=score(verdict for group in verdicts.values() for verdict in group),
         stderr=clustered_stderr(

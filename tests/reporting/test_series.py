@@ -1,0 +1,50 @@
+from finetune_cot.artifacts.students import Student
+from finetune_cot.reporting.runs import Entry, entries
+from finetune_cot.reporting.series import by_rationales, by_training_samples, line_charts
+from tests.reporting.made_up import measured, student_id
+
+
+def students(*made: tuple[str, int, int, int]) -> list[Entry]:
+    """Entries by finetune key, rationales, training samples and right answers."""
+    return entries(
+        measured(
+            student_id(finetune_key=key),
+            correct,
+            student=Student("m", key, "lora", "lora", "ft_cot_token", {}, samples, rationales),
+        )
+        for key, rationales, samples, correct in made
+    )
+
+
+def test_presets_that_differ_in_their_number_are_one_series() -> None:
+    rows = students(("ft_cot_t70_8aug_gsm8k", 8, 80, 7), ("ft_cot_t70_1aug_gsm8k", 1, 10, 3))
+    (series,) = by_rationales(rows)
+    assert [(number, entry.accuracy) for number, entry in series.points] == [(1, 0.3), (8, 0.7)]
+
+
+def test_transfer_to_another_data_set_is_a_series_of_its_own() -> None:
+    rows = students(("ft_cot_t70_8aug_gsm8k", 8, 80, 7), ("ft_cot_t70_1aug_aqua", 1, 10, 3))
+    assert len(by_rationales(rows)) == 2
+
+
+def test_a_chart_has_the_points_in_percent_with_their_errors() -> None:
+    rows = students(("ft_cot_t70_4aug_gsm8k", 4, 40, 5), ("ft_cot_t70_1aug_gsm8k", 1, 10, 2))
+    (chart,) = line_charts("by_k", "Accuracy", "Rationales", by_rationales(rows))
+    assert chart.name == "by_k_gsm8k"
+    assert "n = 10" in chart.x_label
+    (line,) = chart.lines
+    assert line.label == "m"
+    assert [(point.x, point.y) for point in line.points] == [(1, 20), (4, 50)]
+    assert [round(point.error or 0, 1) for point in line.points] == [12.6, 15.8]
+
+
+def test_a_single_number_makes_no_chart() -> None:
+    rows = students(("ft_cot_t70_4aug_gsm8k", 4, 40, 5))
+    assert line_charts("by_k", "Accuracy", "Rationales", by_rationales(rows)) == []
+
+
+def test_sizes_are_compared_at_the_same_number_of_rationales() -> None:
+    same = students(("half_gsm8k", 1, 50, 3), ("all_gsm8k", 1, 100, 5))
+    (series,) = by_training_samples(same)
+    assert [number for number, _ in series.points] == [50, 100]
+    assert by_training_samples(students(("a_gsm8k", 1, 50, 3), ("b_gsm8k", 2, 100, 5))) == []
