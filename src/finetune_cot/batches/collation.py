@@ -1,8 +1,7 @@
 """Padded tensors of a batch."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Int
@@ -12,9 +11,8 @@ from finetune_cot.batches.encoding import IGNORED, EncodedExample
 from finetune_cot.batches.grouping import shuffled_batches, sorted_batches
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Samples padded on the right to the longest of them."""
+class Batch(NamedTuple):
+    """Samples padded on the right to the longest of them; a tuple, as Lightning takes no frozen dataclass."""
 
     input_ids: Int[Tensor, "samples tokens"]
     attention_mask: Int[Tensor, "samples tokens"]
@@ -27,8 +25,7 @@ class Batch:
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch with its tensors on another device."""
-        return replace(
-            self,
+        return self._replace(
             input_ids=self.input_ids.to(device, non_blocking=True),
             attention_mask=self.attention_mask.to(device, non_blocking=True),
             labels=self.labels.to(device, non_blocking=True),

@@ -178,7 +178,7 @@ def _reuse(plan: RunPlan) -> RunResult:
     say(f"{plan.folder.name} is there already, trained in the same way: nothing to do")
     _register(plan)
     values = read_json(plan.folder / OUTCOME)
-    return RunResult(**{**values, "checkpoint": str(plan.folder), "reused": True})
+    return RunResult(**{**values, "checkpoint": str(plan.folder), "resumed": False, "reused": True})
 
 
 def _load(plan: RunPlan) -> tuple[Any, "LoadedModel"]:

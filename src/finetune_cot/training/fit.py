@@ -53,8 +53,6 @@ def fine_tune(
         KeyboardInterrupt: Ctrl-C; the last checkpoint is kept.
     """
     model.train()
-    if settings.gradient_checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     log = TrainingLog(folder)
     train_batches = ShuffledBatches(
         train, settings.batch_size, pad_token_id, settings.seed, settings.accumulate
@@ -63,6 +61,8 @@ def fine_tune(
     dev_batches = SortedBatches(dev, settings.inference_batch_size, pad_token_id) if dev else None
     last = folder / LAST
     with _quiet(), _interruptible(), _out_of_memory_told():
+        if settings.gradient_checkpointing:
+            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         trainer = _trainer(settings, folder, log, report)
         trainer.fit(module, train_batches, dev_batches, ckpt_path=str(last) if last.exists() else None)
     return TrainingOutcome(tuple(log.epochs), trainer.global_step, log.samples_seen, log.seconds)

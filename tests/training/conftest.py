@@ -1,0 +1,37 @@
+"""Tiny models and samples to train on."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from finetune_cot.batches.encoding import EncodedExample, encode
+from finetune_cot.models.loading import LoadedModel, load_model
+from finetune_cot.prompts.segments import Segment
+
+FAMILIES = ("llama", "gpt2", "t5")
+Load = Callable[[str], LoadedModel]
+
+
+@pytest.fixture
+def load(tiny_llama_dir: Path, tiny_gpt2_dir: Path, tiny_t5_dir: Path) -> Load:
+    """A function that loads a fresh tiny model of a family."""
+    folders = {"llama": tiny_llama_dir, "gpt2": tiny_gpt2_dir, "t5": tiny_t5_dir}
+    return lambda family: load_model(str(folders[family]), device="cpu")
+
+
+def samples(loaded: LoadedModel, count: int) -> list[EncodedExample]:
+    """Samples of two tasks, of different lengths on both sides."""
+    return [
+        encode(
+            loaded.tokenizer,
+            loaded.model_type,
+            (
+                Segment(f"Ann has {index} apples. " * (1 + index % 3) + "###", labelled=False),
+                Segment(f" {index} apples" * (1 + index % 2), labelled=True),
+            ),
+            sample_index=index,
+            task="odd" if index % 2 else "even",
+        )
+        for index in range(count)
+    ]
