@@ -203,6 +203,8 @@ def test_only_one_data_set(saved_dir: Path) -> None:
     write_completions(saved_dir, other, load_dataset("bundled_coin_flip", None).samples, lambda *_: True)
     result = run(saved_dir, dataset_key="bundled_coin_flip")
     assert [row.dataset for row in result.accuracy] == ["bundled_coin_flip"]
+    with pytest.raises(ArtifactError, match="holds no completions of gsm8k"):
+        run(saved_dir, dataset_key="gsm8k")
 
 
 @pytest.mark.parametrize("what", ["missing", "empty"])

@@ -13,6 +13,7 @@ from tests.reporting.made_up import measured, student_id
     [
         ("lora", ("lora", 0)),
         ("lora_run_2", ("lora", 2)),
+        ("lora_run_2_best", ("lora_best", 2)),
         ("lora_run_0", ("lora_run_0", 0)),
         ("run_1", ("run_1", 0)),
     ],

@@ -61,7 +61,8 @@ def report(config: ReportConfig) -> ReportResult:
     """Read everything under ``saved/`` and write ``saved/reports/<name>/``; what cannot be read is told of.
 
     Raises:
-        ArtifactError: nothing is saved yet, or the report cannot be written.
+        ArtifactError: nothing is saved yet, or nothing of the only data set asked for, or the report cannot
+            be written.
         UsageError: the name cannot be one, or matplotlib or the checker's package is not installed.
     """
     running = start("report", to_plain(config))
@@ -102,6 +103,12 @@ def _gather(config: ReportConfig) -> Findings:
             where=config.saved_dir,
             remedy="run `ftcot demo`, `ftcot evaluate` or `ftcot train` first, or name its --saved-dir",
         )
+    if config.dataset_key is not None and not findings.measurements and not findings.left_out:
+        raise ArtifactError(
+            f"holds no completions of {config.dataset_key}",
+            where=config.saved_dir,
+            remedy="check --dataset-key, or run `ftcot evaluate` on it first",
+        )
     return findings
 
 
@@ -130,7 +137,7 @@ def _draw(charts: Sequence[Chart], folder: Path, formats: Sequence[str]) -> list
 
 
 def _digests(saved_dir: Path, names: Sequence[str]) -> dict[str, str]:
-    """SHA-256 of what was read, by its path; completions under way lie in a journal, which may go at any time."""
+    """SHA-256 of what was read, by its path; the journal of completions under way may go at any time."""
     found = {}
     for name in names:
         for path in (saved_dir / name, journal_path(saved_dir / name)):

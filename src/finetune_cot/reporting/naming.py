@@ -68,9 +68,12 @@ def rationales_of(item: Measurement) -> int | None:
 
 
 def train_key_and_run(train_key: str) -> tuple[str, int]:
-    """A train key without its run, and the run: ``lora_run_2`` is run 2 of ``lora``."""
-    found = re.fullmatch(r"(.+)_run_([1-9]\d*)", train_key, re.ASCII)
-    return (found[1], int(found[2])) if found else (train_key, 0)
+    """A train key without its run, and the run: ``lora_run_2`` is run 2 of ``lora``.
+
+    What follows the run, as in ``lora_run_2_best``, stays with the key.
+    """
+    found = re.fullmatch(r"(.+)_run_([1-9]\d*)(_best|_merged|)", train_key, re.ASCII)
+    return (found[1] + found[3], int(found[2])) if found else (train_key, 0)
 
 
 def _training(item: Measurement) -> str:
