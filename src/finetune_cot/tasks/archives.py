@@ -128,3 +128,10 @@ def _members(archive: Path) -> Iterator[_Member]:
                     is_folder=entry.isdir(),
                     open=partial(opened.extractfile, entry),
                 )
+            # tarfile takes an archive that is cut between two members for a whole one.
+            assert opened.fileobj is not None
+            opened.fileobj.seek(opened.offset)
+            if opened.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+                raise tarfile.ReadError("it ends early")
+            while opened.fileobj.read(2**20):  # a compressed one has its checksum at the very end
+                pass

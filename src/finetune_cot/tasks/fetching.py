@@ -139,7 +139,7 @@ def _each(convert: Callable[[Record], Converted]) -> Callable[[Sequence[Record]]
 
 
 def _with_shuffled_choices(rows: Sequence[Record]) -> list[Converted]:
-    """Rows of date_understanding, whose right choice stands first; shuffled as published, from seed 0."""
+    """Rows of date_understanding, shuffled as published, from seed 0: the right choice mostly comes first."""
     import numpy
 
     state = numpy.random.RandomState(0)
