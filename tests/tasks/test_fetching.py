@@ -99,7 +99,7 @@ def test_choices_of_dates_are_shuffled_as_published_and_the_canary_stays(
 
 
 def test_dates_equal_the_published_ones(tmp_path: Path, serve: Serve, shared_data: Path) -> None:
-    """Put the choices back into the authors' order, in which the right one is mostly first, and fetch them."""
+    """Put the choices back into the authors' order, where the right one is mostly first, and fetch them."""
     given = load_dataset("date_understanding", shared_data)
     import numpy
 

@@ -84,6 +84,7 @@ def build_finetune_data(config: BuildFinetuneDataConfig) -> BuildFinetuneDataRes
     """
     running = start("build-finetune-data", to_plain(config))
     choice = _choice(config)
+    key = _finetune_key(config, choice)
     dataset = load_dataset(config.dataset_key, config.data_dir)
     indices = _part(config, dataset)
     if choice.completion_path is None:
@@ -97,7 +98,6 @@ def build_finetune_data(config: BuildFinetuneDataConfig) -> BuildFinetuneDataRes
             remedy="see --split, --checker, --no-only-correct and --no-only-complete, or teach more",
         )
     _tell(rows)
-    key = _finetune_key(config, choice)
     metadata = _metadata(config, choice, rows, key)
     forms = [_form(platform, key, rows.kept, config) for platform in _platforms(config)]
     if not config.overwrite:
