@@ -133,6 +133,10 @@ def test_torn_files_are_named_and_hide_nothing(saved_dir: Path, capsys: pytest.C
         folder / "B_m__C_zs" / "notes.json": "{}",
         folder / "B_m__C_unheard" / f"D_{DATASET}.json": '{"data": {}}',
         saved_dir / "model_metadata" / "B_m" / "F_x__T_y.json": "[]",
+        saved_dir / "model_metadata" / "B_m" / "F_x__T_z.json": json.dumps(
+            {**dict.fromkeys(("model_key", "finetune_key", "train_key", "method", "template"), "x")}
+            | {"checkpoints": {}, "training_samples": 1, "rationales_per_question": "8"}
+        ),
         saved_dir / "checkpoints" / "x_run_0" / "epochs.csv": "epoch,step\n",
         saved_dir / "finetune_data" / "P_custom" / "F_x.json": "{",
         saved_dir / "results" / "x" / "results.csv": "loss\n1\n",
@@ -195,6 +199,19 @@ def test_a_file_is_read_once(saved_dir: Path, monkeypatch: pytest.MonkeyPatch) -
     run(saved_dir)
     assert len(read) == 3
     assert len(set(read)) == 3
+
+
+def test_runs_are_shown_by_name_and_number(saved_dir: Path) -> None:
+    names = ["a_run_10", "a_run_2", "a_run_10_run_0"]
+    for name in names:
+        write_epochs(saved_dir, name, [(2.0, 1.5, {})])
+    result = run(saved_dir, figure_format=("svg",))
+    assert [(row["name"], row["run"]) for row in rows(result, "training")] == [
+        ("a", "2"),
+        ("a", "10"),
+        ("a_run_10", "0"),
+    ]
+    assert [path.name for path in result.figures] == ["loss_a.svg", "loss_a_run_10.svg"]
 
 
 def test_only_one_data_set(saved_dir: Path) -> None:

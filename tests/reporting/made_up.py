@@ -95,6 +95,7 @@ def measured(
         expected=n,
         answered=frozenset(range(n)),
         samples=1,
+        foreign=0,
         score=score,
         stderr=score.stderr,
     )

@@ -40,14 +40,14 @@ def test_runs_are_counted() -> None:
 
 
 def test_detail_has_every_run_with_its_counts() -> None:
-    found = detail(entries([measured(student_id(), 4), measured(student_id("lora_run_1"), 6)]))
+    found = detail(entries([measured(student_id(), 4), measured(student_id("lora_run_3"), 6)]))
     lines = to_csv(found).splitlines()
     assert lines[0] == (
         "model,method,training,dataset,part,run,epoch,questions,expected,"
         "n,correct,accuracy,stderr,contains_answer,correct_format,complete,ungradable,file"
     )
     assert lines[1].startswith('m,fine-tune-CoT (token),"ft_cot_*, lora",gsm8k,test,0,,10,10,10,4,0.4,')
-    assert lines[2].startswith('m,fine-tune-CoT (token),"ft_cot_*, lora",gsm8k,test,1,,10,10,10,6,0.6,')
+    assert lines[2].startswith('m,fine-tune-CoT (token),"ft_cot_*, lora",gsm8k,test,3,,10,10,10,6,0.6,')
 
 
 def test_the_best_epoch_stands_beside_the_last_one() -> None:

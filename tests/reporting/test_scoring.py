@@ -50,6 +50,15 @@ def test_completions_of_another_part_are_scored_apart() -> None:
     assert (scored.part, scored.score.n, scored.expected) == (OTHER, 2, None)
 
 
+def test_what_cannot_be_graded_is_no_answer_and_foreign_samples_are_counted() -> None:
+    gold = [Sample(0, "q", "no number", "task"), *samples(4)[1:]]
+    completions = [completion_of(sample, "zs", right=True) for sample in gold]
+    measure = Yardstick("all", frozenset({0, 1, 2}), dict.fromkeys(range(3), NUMBER))
+    scored = score_part(completions, "zs", measure, "task", "published")
+    assert scored is not None
+    assert (scored.answered, scored.score.n, scored.score.ungradable, scored.foreign) == ({1, 2}, 2, 1, 1)
+
+
 def test_completions_of_no_known_sample_are_not_scored() -> None:
     completions = [completion_of(sample, "zs", right=True) for sample in samples(2)]
     measure = Yardstick("test", frozenset({5}), {5: NUMBER})

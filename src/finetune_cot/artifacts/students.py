@@ -61,6 +61,16 @@ def read_student(path: Path) -> Student:
         student = Student(**values)
     except TypeError:
         student = None
-    if student is None or not isinstance(student.checkpoints, dict):
+    if student is None or not _is_of_form(student):
         raise ArtifactError("is no student's metadata", where=path, remedy="`ftcot train` writes it")
     return student
+
+
+def _is_of_form(student: Student) -> bool:
+    texts = (student.model_key, student.finetune_key, student.train_key, student.method)
+    return (
+        isinstance(student.checkpoints, dict)
+        and isinstance(student.training_samples, int)
+        and isinstance(student.rationales_per_question, int | None)
+        and all(isinstance(text, str) for text in texts)
+    )

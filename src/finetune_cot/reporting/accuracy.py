@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from finetune_cot.reporting.findings import Measurement
 from finetune_cot.reporting.naming import OWN_DATA, Naming
-from finetune_cot.reporting.runs import Entry
+from finetune_cot.reporting.runs import Entry, run_number
 from finetune_cot.reporting.series import Series
 from finetune_cot.reporting.tables import Cell, Table, Value, percent, table
 
@@ -48,11 +48,7 @@ def detail(rows: Iterable[Entry]) -> Table:
     return table(
         "accuracy_detail",
         [*_NAMES, "dataset", "part", "run", "epoch", "questions", "expected", *_COUNTS, "file"],
-        (
-            [*_names(entry.naming), *_detail(run, number)]
-            for entry in rows
-            for number, run in enumerate(entry.runs)
-        ),
+        ([*_names(entry.naming), *_detail(run)] for entry in rows for run in entry.runs),
         csv_only=["expected", "ungradable", "file"],
         notes=["n, correct and what follows count completions; accuracy and stderr are in percent."],
     )
@@ -81,9 +77,9 @@ def best_epochs(rows: Iterable[Entry]) -> Table:
         "best_on_test",
         [*_NAMES, "dataset", "run", "measured_epochs", "best_epoch", "best_accuracy", "last_accuracy"],
         (
-            [*_names(entry.naming), entry.dataset, number, len(epochs), *_best_epoch(epochs)]
+            [*_names(entry.naming), entry.dataset, run_number(epochs[0]), len(epochs), *_best_epoch(epochs)]
             for entry in rows
-            for number, epochs in enumerate(entry.epochs)
+            for epochs in entry.epochs
             if len(epochs) > 1
         ),
         notes=["The epoch is chosen on the very questions that it is measured on: these accuracies flatter."],
@@ -142,16 +138,16 @@ def _overview_notes(rows: Sequence[Entry]) -> Iterator[str]:
     if any(OWN_DATA in entry.naming.training for entry in rows):
         yield f"{OWN_DATA} under training stands for the data set of the column."
     if any(not entry.is_whole for entry in rows):
-        yield f"{PARTIAL} Some questions of the part have no completion."
+        yield f"{PARTIAL} Some questions of the part have no completion, or no right answer that can be read."
     if any(not entry.is_of_asked_part for entry in rows):
         yield f"{ALL_SCORED} Data set or split is not at hand: all completions are scored, of whatever part."
 
 
-def _detail(item: Measurement, run: int) -> list[Cell | Value]:
+def _detail(item: Measurement) -> list[Cell | Value]:
     head: list[Cell | Value] = [
         item.id.dataset_key,
         item.part,
-        run,
+        run_number(item),
         item.id.epoch,
         item.questions,
         item.expected,

@@ -28,9 +28,11 @@ class Measurement:
     expected: int | None
     """Questions of that part; None where the data set is not known."""
     answered: frozenset[int]
-    """Sample indices of the questions that were answered."""
+    """Sample indices of the questions that have a completion and a right answer that can be read."""
     samples: int
     """Completions of a question, at most."""
+    foreign: int
+    """Completions of samples that the data set lacks, which are not scored."""
     score: Score
     """Over completions."""
     stderr: float

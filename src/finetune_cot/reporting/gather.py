@@ -3,11 +3,12 @@
 import csv
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from finetune_cot.artifacts.checkpoints import EPOCH_LOG
-from finetune_cot.artifacts.completions import Completion, read_completions
+from finetune_cot.artifacts.completions import read_completions
 from finetune_cot.artifacts.finetune_data import read_finetune_json
 from finetune_cot.artifacts.ids import (
     CompletionId,
@@ -18,6 +19,7 @@ from finetune_cot.artifacts.ids import (
 from finetune_cot.artifacts.results import read_results
 from finetune_cot.artifacts.students import Student, read_student
 from finetune_cot.errors import ArtifactError, FtcotError
+from finetune_cot.evaluation.checkers import CHECKERS
 from finetune_cot.prompts.templates import temperature_of, template_of
 from finetune_cot.reporting.findings import (
     Findings,
@@ -64,8 +66,9 @@ def gather(scope: Scope, on_file: Callable[[int], None]) -> Findings:
         on_file: Called after each completion file with how many are done.
 
     Raises:
-        FtcotError: the answer checker cannot be used here.
+        UsageError: the answer checker's package is not installed.
     """
+    CHECKERS[scope.checker]()  # a missing package is told of once, not for every file
     saved = scope.saved_dir
     reader = _Reader(saved)
     students: Students = {}
@@ -74,12 +77,13 @@ def gather(scope: Scope, on_file: Callable[[int], None]) -> Findings:
             students[key] = student
     measurements = tuple(_measurements(scope, students, reader, on_file))
     logs = _visible(saved.glob(f"checkpoints/*/{EPOCH_LOG}"))
+    runs = [run for path in logs for run in reader.read(path, read_training_run)]
     data = _visible(saved.glob("finetune_data/P_custom/*.json"))
     results = _visible(saved.glob("results/*/results.csv"))
     return Findings(
         measurements=measurements,
         students=tuple(students.values()),
-        training_runs=tuple(run for path in logs for run in reader.read(path, read_training_run)),
+        training_runs=tuple(sorted(runs, key=lambda run: (run.save_name, run.run))),
         training_data=tuple(item for path in data for item in reader.read(path, _training_data)),
         results=tuple(item for path in results for item in reader.read(path, _results)),
         left_out=tuple(reader.left_out),
@@ -119,44 +123,45 @@ class _Reader:
 def _measurements(
     scope: Scope, students: Students, reader: _Reader, on_file: Callable[[int], None]
 ) -> Iterator[Measurement]:
+    files: dict[CompletionId, str] = {}
     yardsticks: dict[str, Yardstick] = {}
-    seen: dict[CompletionId, Path] = {}
     for done, path in enumerate(completion_files(scope), start=1):
-        for id, template, completions in reader.read(path, _completions):
-            if id in seen:
-                reader.leave_out(path, f"holds the same as {reader.name(seen[id])}, which is reported")
+        for item in reader.read(path, partial(_measurement, scope, students, yardsticks)):
+            if item.id in files:
+                reader.leave_out(path, f"holds the same as {files[item.id]}, which is reported")
                 continue
-            seen[id] = path
-            key = id.dataset_key
-            if key not in yardsticks:
-                yardsticks[key] = yardstick(key, scope.data_dir, scope.split, scope.split_key)
-                if yardsticks[key].problem:
-                    reader.leave_out(f"data set {key}", str(yardsticks[key].problem))
-            scored = score_part(completions, template, yardsticks[key], key, scope.checker)
-            if scored is None:
-                reader.leave_out(path, f"holds no sample of the data set {key}")
-                continue
-            if scored.score.n == 0:
-                reader.leave_out(path, "none of its right answers can be read by the checker")
-                continue
-            yield Measurement(
-                id=id,
-                file=reader.name(path),
-                template=template,
-                temperature=temperature_of(id.completion_key),
-                student=_student_of(id, students),
-                **vars(scored),
-            )
+            if item.foreign:
+                reader.leave_out(path, f"{item.foreign} completions are of samples that the data set lacks")
+            files[item.id] = item.file
+            yield item
         on_file(done)
+    for key in dict.fromkeys(id.dataset_key for id in files):
+        if yardsticks[key].problem is not None:
+            reader.leave_out(f"data set {key}", str(yardsticks[key].problem))
 
 
-def _completions(path: Path) -> tuple[CompletionId, str, tuple[Completion, ...]]:
+def _measurement(
+    scope: Scope, students: Students, yardsticks: dict[str, Yardstick], path: Path
+) -> Measurement:
     id = parse_completion_path(path)
     template = template_of(id.completion_key)
     completions = read_completions(path).completions
-    if not completions:
-        raise ArtifactError("holds no completions", where=path)
-    return id, template, completions
+    key = id.dataset_key
+    if key not in yardsticks:
+        yardsticks[key] = yardstick(key, scope.data_dir, scope.split, scope.split_key)
+    scored = score_part(completions, template, yardsticks[key], key, scope.checker)
+    if scored is None:
+        raise ArtifactError(f"holds no completion of the data set {key}", where=path)
+    if scored.score.n == 0:
+        raise ArtifactError("none of its right answers can be read by the checker", where=path)
+    return Measurement(
+        id=id,
+        file=path.relative_to(scope.saved_dir).as_posix(),
+        template=template,
+        temperature=temperature_of(id.completion_key),
+        student=_student_of(id, students),
+        **vars(scored),
+    )
 
 
 def _student(path: Path) -> tuple[tuple[str, str, str], Student]:

@@ -62,7 +62,7 @@ def entries(measurements: Iterable[Measurement]) -> list[Entry]:
     for item in measurements:
         if item.part != OTHER:
             runs = groups.setdefault((naming(item), item.id.dataset_key), {})
-            runs.setdefault(_run(item), []).append(item)
+            runs.setdefault(run_number(item), []).append(item)
     joined = []
     for (name, _), runs in groups.items():
         epochs = tuple(tuple(sorted(runs[run], key=_epoch)) for run in sorted(runs))
@@ -70,7 +70,8 @@ def entries(measurements: Iterable[Measurement]) -> list[Entry]:
     return sorted(joined, key=lambda entry: (entry.naming.order, entry.dataset))
 
 
-def _run(item: Measurement) -> int:
+def run_number(item: Measurement) -> int:
+    """Number of the run that a measurement is of."""
     return train_key_and_run(item.id.train_key)[1] if item.id.train_key else 0
 
 

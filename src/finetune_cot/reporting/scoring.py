@@ -40,6 +40,7 @@ class PartScore:
     expected: int | None
     answered: frozenset[int]
     samples: int
+    foreign: int
     score: Score
     stderr: float
 
@@ -69,7 +70,7 @@ def score_part(
         None where no completion belongs to the data set.
 
     Raises:
-        FtcotError: the checker cannot be used here.
+        UsageError: the checker's package is not installed.
     """
     formats = measure.formats or _assumed_formats(completions, dataset_key)
     known = [completion for completion in completions if completion.sample_index in formats]
@@ -86,8 +87,9 @@ def score_part(
         part=measure.part if inside else OTHER,
         as_asked=measure.problem is None,
         expected=whole,
-        answered=frozenset(verdicts),
+        answered=frozenset(index for index, group in verdicts.items() if group[0].gradable),
         samples=max(map(len, verdicts.values())),
+        foreign=len(completions) - len(known),
         score=score(verdict for group in verdicts.values() for verdict in group),
         stderr=clustered_stderr(
             [verdict.correct for verdict in group if verdict.gradable] for group in verdicts.values()
