@@ -8,7 +8,7 @@ from finetune_cot.artifacts.completions import Completion
 from finetune_cot.artifacts.manifest import start
 from finetune_cot.config.options import to_plain
 from finetune_cot.config.teach import TeachConfig
-from finetune_cot.errors import DataError
+from finetune_cot.errors import DataError, UsageError
 from finetune_cot.pipeline.completing import (
     Job,
     Outcome,
@@ -110,9 +110,13 @@ def teach(config: TeachConfig) -> TeachResult:
 
 
 def _subject(config: TeachConfig) -> Subject:
+    if config.load_model_dir and config.teacher != "local":
+        raise UsageError(
+            "is for a local teacher", where="--load-model-dir", remedy=f"leave out --teacher {config.teacher}"
+        )
     if config.teacher == "rationale":
         return base_subject(BASE_MODEL)
-    if config.load_model_dir and config.teacher == "local":
+    if config.load_model_dir:
         return folder_subject(config.load_model_dir, config.model_key)
     return base_subject(config.model_key)
 

@@ -73,7 +73,7 @@ class OpenAITeacher:
         server: Which model is asked, where and how.
 
     Raises:
-        UsageError: there is no API key and no other server is named, or the address holds a password.
+        UsageError: there is no API key and no other server is named, or the address holds a name or password.
     """
 
     def __init__(self, server: Server) -> None:
@@ -83,8 +83,8 @@ class OpenAITeacher:
             raise UsageError(
                 f"{API_KEY} is not set", remedy=f"export {API_KEY}, or name another server with --base-url"
             )
-        if server.base_url and urlsplit(server.base_url).password:
-            raise UsageError("holds a password", where="--base-url", remedy=f"give it in {API_KEY}")
+        if server.base_url and urlsplit(server.base_url).username:
+            raise UsageError("holds a name or password", where="--base-url", remedy=f"give it in {API_KEY}")
 
     def teach(
         self, requests: Sequence[TeachRequest], recipe: Recipe, done: Collection[tuple[int, int]]
