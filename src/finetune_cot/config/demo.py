@@ -12,6 +12,10 @@ class DemoConfig:
     """The whole road, from a question to a measured student, in minutes."""
 
     model_key: str = shared.model_key()
-    questions: int = option(120, "Held-out questions that base and student are measured on.", check=positive)
+    questions: int = option(
+        120,
+        "Held-out questions that base and student are measured on, of all tasks together.",
+        check=positive,
+    )
     seed: int = shared.seed()
     saved_dir: Path = option(Path("saved/demo"), "Folder of everything that is written.")

@@ -12,7 +12,9 @@ class TrainConfig:
     """A student is fine-tuned on rationales or on instruction data."""
 
     model_key: str = shared.model_key()
-    finetune_key: str | None = shared.finetune_key("Training data that `build-finetune-data` wrote.")
+    finetune_key: str | None = shared.finetune_key(
+        "Training data that `build-finetune-data` wrote; several, joined by +, are trained on together."
+    )
     dataset_key: str | None = shared.dataset_key(
         "bundled", "Data set whose own rationales or answers are trained on, where no other data is named."
     )

@@ -150,6 +150,10 @@ def _part(config: BuildFinetuneDataConfig, dataset: Dataset) -> list[int]:
 
 def _finetune_key(config: BuildFinetuneDataConfig, choice: Choice) -> str:
     if config.finetune_key is not None:
+        if "+" in config.finetune_key:
+            raise UsageError(
+                f"{config.finetune_key!r} holds a '+', which joins several keys", where="--finetune-key"
+            )
         return check_key(config.finetune_key, "finetune key")
     count = "" if choice.num_completions is None else f"_{choice.num_completions}"
     what = config.preset_key or f"{choice.completion_key}{count}"

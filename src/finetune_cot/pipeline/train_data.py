@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from finetune_cot.artifacts.files import sha256_json
-from finetune_cot.artifacts.finetune_data import read_finetune_json
+from finetune_cot.artifacts.finetune_data import FinetuneData, read_finetune_json
 from finetune_cot.artifacts.ids import FinetuneDataId
 from finetune_cot.artifacts.keys import check_key
 from finetune_cot.config.train import TrainConfig
@@ -144,20 +144,37 @@ def texts_digest(texts: Iterable[TrainingText], template: str | None) -> str:
 
 
 def _finetune_data(config: TrainConfig, finetune_key: str) -> TrainingData:
-    found = read_finetune_json(FinetuneDataId("custom", finetune_key).path(config.saved_dir))
-    with_rationales = any(row.reasoning is not None for row in found.rows)
-    template = config.template or found.metadata.get("template") or _template(with_rationales)
+    """The data of a key, or of several keys joined by ``+``, which are trained on together."""
+    parts = [
+        read_finetune_json(FinetuneDataId("custom", key).path(config.saved_dir))
+        for key in finetune_key.split("+")
+    ]
+    rows = [row for part in parts for row in part.rows]
+    with_rationales = any(row.reasoning is not None for row in rows)
+    rationales = [part.metadata.get("rationales_per_question") or 0 for part in parts]
+    teachers = sorted({part.metadata["teacher"] for part in parts if part.metadata.get("teacher")})
     return _questions(
         source=finetune_key,
         finetune_key=finetune_key,
-        template=template,
+        template=config.template or _stated_template(parts, finetune_key) or _template(with_rationales),
         texts=[
-            TrainingText(row.sample_index, row.task, row.question, row.reasoning, row.answer)
-            for row in found.rows
+            TrainingText(row.sample_index, row.task, row.question, row.reasoning, row.answer) for row in rows
         ],
-        rationales_per_question=found.metadata.get("rationales_per_question"),
-        teacher=found.metadata.get("teacher"),
+        rationales_per_question=max(rationales) or None,
+        teacher="+".join(teachers) or None,
     )
+
+
+def _stated_template(parts: Sequence[FinetuneData], where: str) -> str | None:
+    """The template that training data name, if they do."""
+    stated = sorted({part.metadata["template"] for part in parts if part.metadata.get("template")})
+    if len(stated) > 1:
+        raise UsageError(
+            f"the data were made for different templates: {', '.join(stated)}",
+            where=where,
+            remedy="choose one with --template",
+        )
+    return stated[0] if stated else None
 
 
 def _own_rationales(config: TrainConfig) -> TrainingData:
