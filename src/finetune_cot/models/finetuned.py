@@ -96,7 +96,9 @@ def with_adapter(base: LoadedModel, folder: Path, *, merged: bool) -> LoadedMode
     with quiet_transformers(), told_as_model_error(folder):
         config = PeftConfig.from_pretrained(str(folder))
         config.inference_mode = True
+        config.base_model_name_or_path = None  # PEFT would warn of a base that was moved
         model: Any = get_peft_model(base.model, config)
+        config.base_model_name_or_path = base.base_name
         _check_fit(get_peft_model_state_dict(model), weights, folder / ADAPTER_WEIGHTS, base.base_name)
         set_peft_model_state_dict(model, weights)
         if merged:
@@ -179,4 +181,5 @@ def _load_whole(
         precision=precision,
         device=target,
         tokenizer_folder=tokenizer,
+        exact=True,
     )

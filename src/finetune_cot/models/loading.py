@@ -87,6 +87,7 @@ def load_folder(
     precision: str,
     device: torch.device,
     tokenizer_folder: Path | None = None,
+    exact: bool = False,
 ) -> LoadedModel:
     """Load a whole model from its folder; every weight must be there.
 
@@ -96,13 +97,14 @@ def load_folder(
         precision: Number format, by Lightning's names.
         device: Where it shall run.
         tokenizer_folder: Where the tokenizer lies, if not in the same folder.
+        exact: Whether weights that are left over are an error too; authors of hub models leave some.
 
     Raises:
         ModelError: it is not safe to load, torn, incomplete, or of a kind that cannot generate.
     """
     check_model_folder(folder)
     with quiet_transformers(), told_as_model_error(folder):
-        model = _load_weights(folder, weights_dtype(precision))
+        model = _load_weights(folder, weights_dtype(precision), exact)
         tokenizer = _load_tokenizer(tokenizer_folder or folder)
     model.generation_config = _token_ids_only(model.generation_config)
     return LoadedModel(
@@ -190,7 +192,7 @@ _AGAIN = "see that it is a whole text model, or download or export it again"
 _SMALLER = "try --precision bf16-true, a smaller model, or --device cpu"
 
 
-def _load_weights(folder: Path, dtype: torch.dtype) -> Any:
+def _load_weights(folder: Path, dtype: torch.dtype, exact: bool) -> Any:
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
@@ -204,14 +206,16 @@ def _load_weights(folder: Path, dtype: torch.dtype) -> Any:
         local_files_only=True,
         output_loading_info=True,
     )
-    missing = sorted(info["missing_keys"])
-    if missing:
-        raise ModelError(
-            f"{len(missing)} of the model's weights are missing, such as {missing[0]}",
-            where=folder,
-            remedy=_AGAIN,
-        )
+    _refuse(sorted(info["missing_keys"]), "missing", folder)
+    if exact:
+        _refuse(sorted(info["unexpected_keys"]), "left over", folder)
     return model
+
+
+def _refuse(keys: list[str], kind: str, folder: Path) -> None:
+    if keys:
+        what = f"{len(keys)} of the model's weights are {kind}, such as {keys[0]}"
+        raise ModelError(what, where=folder, remedy=_AGAIN)
 
 
 def _load_tokenizer(folder: Path) -> Any:
