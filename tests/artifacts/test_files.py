@@ -90,6 +90,18 @@ def test_a_full_disk_is_told_and_the_old_file_stays(tmp_path: Path, monkeypatch:
     assert names(tmp_path) == ["file.txt"]
 
 
+def test_folders_made_for_a_file_that_could_not_be_written_are_gone_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(ArtifactError, match="No space left"):
+        write_text_atomic(tmp_path / "a" / "b" / "file.txt", "new")
+    assert names(tmp_path) == []
+
+
 def test_a_folder_that_is_a_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "saved").touch()
     with pytest.raises(ArtifactError, match="cannot be written"):

@@ -1,5 +1,6 @@
 """One run at a time: real processes, ended in every way."""
 
+import errno
 import json
 import os
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from finetune_cot.artifacts import lock
 from finetune_cot.artifacts.lock import artifact_lock
 from finetune_cot.errors import ArtifactError
 
@@ -84,6 +86,24 @@ def test_a_failure_inside_frees_it(tmp_path: Path) -> None:
         raise RuntimeError
     with artifact_lock(path, "teach"):
         pass
+    with pytest.raises(RuntimeError), artifact_lock(tmp_path / "new" / "folder" / "a.json", "teach"):
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(lock.os, "pwrite", full)
+    with (
+        pytest.raises(
+            ArtifactError, match=r"a\.json: cannot be locked for writing: No space left.*free some"
+        ),
+        artifact_lock(tmp_path / "new" / "a.json", "teach"),
+    ):
+        pass
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_cannot_be_written_to_is_told(tmp_path: Path) -> None:

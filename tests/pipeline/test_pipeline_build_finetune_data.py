@@ -1,6 +1,8 @@
 """``ftcot build-finetune-data``: the published numbers, every filter, and every form spelled out."""
 
+import errno
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -325,6 +327,24 @@ def test_one_different_form_and_none_is_written(saved_dir: Path, data_dir: Path)
         build(saved_dir, data_dir)
     assert not (saved_dir / "finetune_data" / "P_custom").exists()
     assert not (saved_dir / "finetune_data" / "P_openai").exists()
+
+
+def test_a_disk_that_is_full_midway_leaves_saved_as_it_was(
+    saved_dir: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teach(saved_dir, completion(0))
+    before = sorted(saved_dir.rglob("*"))
+    replace = Path.replace
+
+    def full(self: Path, target: Path) -> Path:
+        if "openai-chat" in str(target):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(ArtifactError, match=r"P_openai-chat.*cannot be written: No space left on device"):
+        build(saved_dir, data_dir)
+    assert sorted(saved_dir.rglob("*")) == before
 
 
 def test_a_dry_run_counts_and_writes_nothing(saved_dir: Path, data_dir: Path) -> None:

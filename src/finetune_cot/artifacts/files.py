@@ -22,8 +22,7 @@ def write_text_atomic(path: Path, text: str) -> None:
     Raises:
         ArtifactError: the folder cannot be written to, or the disk is full; the old file is untouched.
     """
-    with _told(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with _told(path), folder_of(path):
         _remove_leftovers(path)
         temporary = _sibling(path, _TEMPORARY)
         try:
@@ -55,8 +54,7 @@ def write_directory_atomic(path: Path) -> Iterator[Path]:
     Raises:
         ArtifactError: it cannot be written.
     """
-    with _told(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with _told(path), folder_of(path):
         recover_directory(path)
         temporary = _sibling(path, _TEMPORARY)
         temporary.mkdir()
@@ -73,6 +71,24 @@ def write_directory_atomic(path: Path) -> Iterator[Path]:
             shutil.rmtree(old, ignore_errors=True)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def folder_of(path: Path) -> Iterator[None]:
+    """Make the folder that a path lies in; when what follows fails, folders that were new are gone again.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    new = [folder for folder in path.parents if not folder.exists()]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        for folder in new:
+            with contextlib.suppress(OSError):  # others may have put something into it
+                folder.rmdir()
+        raise
 
 
 def recover_directory(path: Path) -> None:

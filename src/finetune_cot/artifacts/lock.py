@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from finetune_cot.artifacts.files import folder_of
 from finetune_cot.errors import ArtifactError
 
 _PAUSE = 0.05
@@ -29,33 +30,40 @@ def artifact_lock(path: Path, command: str, wait_seconds: float = 0.0) -> Iterat
         ArtifactError: another process holds the artifact, or its folder cannot be written to.
     """
     lock = path.with_name(f".{path.name}.lock")
-    descriptor = _acquire(lock, path, time.monotonic() + wait_seconds)
-    try:
-        holder = {
-            "pid": os.getpid(),
-            "host": socket.gethostname(),
-            "command": command,
-            "since": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(holder).encode(), 0)
-        yield
-    finally:
-        lock.unlink(missing_ok=True)
-        os.close(descriptor)
-
-
-def _acquire(lock: Path, path: Path, deadline: float) -> int:
-    while True:
+    with contextlib.ExitStack() as stack:
         try:
-            lock.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
+            stack.enter_context(folder_of(path))
+            descriptor = _acquire(lock, path, time.monotonic() + wait_seconds)
+            stack.callback(_release, lock, descriptor)
+            _sign(descriptor, command)
         except OSError as error:
             raise ArtifactError(
                 f"cannot be locked for writing: {error.strerror}",
                 where=path,
-                remedy="choose another --saved-dir",
+                remedy="free some space, or choose another --saved-dir",
             ) from None
+        yield
+
+
+def _sign(descriptor: int, command: str) -> None:
+    holder = {
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "command": command,
+        "since": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+
+
+def _release(lock: Path, descriptor: int) -> None:
+    lock.unlink(missing_ok=True)
+    os.close(descriptor)
+
+
+def _acquire(lock: Path, path: Path, deadline: float) -> int:
+    while True:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -1,5 +1,6 @@
 """``ftcot build-finetune-data``: right and complete rationales become training data."""
 
+import contextlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from finetune_cot.artifacts.completions import journal_path
-from finetune_cot.artifacts.files import sha256_file
+from finetune_cot.artifacts.files import folder_of, sha256_file
 from finetune_cot.artifacts.finetune_data import (
     FinetuneRow,
     refuse_other_json,
@@ -18,10 +19,10 @@ from finetune_cot.artifacts.finetune_data import (
 from finetune_cot.artifacts.ids import FinetuneDataId
 from finetune_cot.artifacts.keys import check_key, model_slug
 from finetune_cot.artifacts.lock import artifact_lock
-from finetune_cot.artifacts.manifest import Manifest, start
+from finetune_cot.artifacts.manifest import Manifest, sidecar, start
 from finetune_cot.config.build_finetune_data import BuildFinetuneDataConfig
 from finetune_cot.config.options import to_plain
-from finetune_cot.errors import DataError, UsageError
+from finetune_cot.errors import ArtifactError, DataError, UsageError
 from finetune_cot.pipeline.finetune_rows import Choice, LeftOut, Rows, answer_rows, rationale_rows
 from finetune_cot.pipeline.progress import say
 from finetune_cot.prompts.presets import preset
@@ -235,15 +236,24 @@ def _write(
     manifest: Manifest,
     overwrite: bool,
 ) -> tuple[Path, ...]:
-    return tuple(
-        form.path
-        for form in forms
-        if (
-            write_finetune_json(form.path, rows, metadata, manifest, overwrite)
-            if form.lines is None
-            else write_finetune_lines(form.path, form.lines, manifest, overwrite)
-        )
-    )
+    """Write every form, or none: where one fails, those that are new are gone again."""
+    written: list[Path] = []
+    new = [path for form in forms for path in (form.path, sidecar(form.path)) if not path.exists()]
+    with contextlib.ExitStack() as stack:
+        for form in forms:
+            stack.enter_context(folder_of(form.path))
+        try:
+            for form in forms:
+                if form.lines is None:
+                    wrote = write_finetune_json(form.path, rows, metadata, manifest, overwrite)
+                else:
+                    wrote = write_finetune_lines(form.path, form.lines, manifest, overwrite)
+                written += [form.path] * wrote
+        except ArtifactError:
+            for path in new:
+                path.unlink(missing_ok=True)
+            raise
+    return tuple(written)
 
 
 def _inputs(choice: Choice, dataset: Dataset) -> list[Path]:
