@@ -1,6 +1,7 @@
 """One training run: from its samples to a checkpoint folder, found finished, taken up again, or begun."""
 
 import contextlib
+import dataclasses
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -176,8 +177,9 @@ def _difference(plan: RunPlan) -> str | None:
 def _reuse(plan: RunPlan) -> RunResult:
     verify_outputs(plan.folder, read_manifest(plan.folder / MANIFEST))
     say(f"{plan.folder.name} is there already, trained in the same way: nothing to do")
-    _register(plan)
     values = read_json(plan.folder / OUTCOME)
+    if not _is_registered(plan):
+        write_student(plan.student_path, read_student(plan.folder / STUDENT_FILE))
     return RunResult(**{**values, "checkpoint": str(plan.folder), "resumed": False, "reused": True})
 
 
@@ -271,7 +273,7 @@ def _train(plan: RunPlan, model: Any, loaded: "LoadedModel", examples: _Examples
     parameters = sum(weight.numel() for weight in trainable_weights(model).values())
     result = _result(plan, outcome, parameters, examples, resumed)
     write_json_atomic(folder / OUTCOME, asdict(result))
-    _register(plan)
+    _register(plan, len(examples.train))
     write_manifest(folder / MANIFEST, running.manifest(inputs=plan.inputs, outputs=_outputs(folder)))
     return result
 
@@ -335,17 +337,17 @@ def _peak_memory_bytes(device: str) -> int:
     return peak_memory_bytes()
 
 
-def _register(plan: RunPlan) -> None:
+def _register(plan: RunPlan, samples: int) -> None:
     """Write the student's metadata into the folder, and to where other commands look them up."""
+    student = dataclasses.replace(plan.student, training_samples=samples)
+    write_student(plan.folder / STUDENT_FILE, student)
+    write_student(plan.student_path, student)
+
+
+def _is_registered(plan: RunPlan) -> bool:
     number = str(plan.config.run)
-    own = plan.folder / STUDENT_FILE
-    if not own.exists():
-        write_student(own, plan.student)
-    if plan.student_path.exists():
-        found = read_student(plan.student_path)
-        if found.checkpoints.get(number) == plan.student.checkpoints[number]:
-            return
-    write_student(plan.student_path, plan.student)
+    known = read_student(plan.student_path).checkpoints if plan.student_path.exists() else {}
+    return known.get(number) == plan.student.checkpoints[number]
 
 
 def _outputs(folder: Path) -> dict[str, str]:
