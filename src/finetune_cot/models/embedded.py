@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from finetune_cot.artifacts.files import sha256_file, write_directory_atomic
-from finetune_cot.errors import ModelError
+from finetune_cot.errors import ArtifactError, ModelError
 from finetune_cot.models.packaged import find_packaged_gguf
 from finetune_cot.models.writing import disk_errors
 
@@ -63,11 +63,18 @@ def embedded_model_folder() -> Path:
     folder = cache_dir() / f"{gguf.stem}-{sha256_file(gguf)[:16]}-v{FORMAT_VERSION}"
     if folder.is_dir():
         return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_name(f".{folder.name}.lock")):
-        if not folder.is_dir():
-            with write_directory_atomic(folder) as temporary:
-                convert_gguf(gguf, temporary)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_name(f".{folder.name}.lock")):
+            if not folder.is_dir():
+                with write_directory_atomic(folder) as temporary:
+                    convert_gguf(gguf, temporary)
+    except OSError as error:
+        raise ArtifactError(
+            f"the cache cannot be written to: {error.strerror}",
+            where=folder.parent,
+            remedy="set FTCOT_CACHE_DIR to a folder that can be",
+        ) from None
     return folder
 
 
