@@ -1,6 +1,6 @@
 """How fast questions are answered in batches, beside plain ``model.generate`` with one at a time.
 
-    python tests/benchmarks/evaluate.py [--questions 48] [--max-new-tokens 48] [--batch-size 32] [--repeats 3]
+    python tests/benchmarks/evaluate.py [--questions 32] [--max-new-tokens 48] [--batch-size 32] [--repeats 3]
 
 Both ways give the embedded SmolLM2-135M-Instruct the same prompts, greedily and with the same limit of new
 tokens; ours is the local teacher that `ftcot evaluate` uses. Prints one JSON object.
@@ -57,7 +57,7 @@ def one_by_one(loaded: LoadedModel, samples: list[Sample], max_new_tokens: int) 
 def main() -> None:
     """Time both ways in turn."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--questions", type=int, default=48)
+    parser.add_argument("--questions", type=int, default=32)
     parser.add_argument("--max-new-tokens", type=int, default=48)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--repeats", type=int, default=3)

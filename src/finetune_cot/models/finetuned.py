@@ -96,11 +96,12 @@ def with_adapter(base: LoadedModel, folder: Path, *, merged: bool) -> LoadedMode
     with quiet_transformers(), told_as_model_error(folder):
         config = PeftConfig.from_pretrained(str(folder))
         config.inference_mode = True
-        config.base_model_name_or_path = None  # PEFT would warn of a base that was moved
+        # PEFT fills in the folder that the base was loaded from; by another name it would ask the hub for it.
+        config.base_model_name_or_path = None
         model: Any = get_peft_model(base.model, config)
-        config.base_model_name_or_path = base.base_name
         _check_fit(get_peft_model_state_dict(model), weights, folder / ADAPTER_WEIGHTS, base.base_name)
         set_peft_model_state_dict(model, weights)
+        config.base_model_name_or_path = base.base_name
         if merged:
             model = model.merge_and_unload()
     return replace(base, model=model.eval())

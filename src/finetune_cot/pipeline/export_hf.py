@@ -108,6 +108,8 @@ def _source(config: ExportHfConfig) -> _Source:
             where=folder,
             remedy="give a folder that `ftcot train` wrote",
         )
+    if is_checkpoint(folder) and not (folder / _MANIFEST).is_file():
+        say(f"the training of {folder.name} has not ended: what it saved last is exported")
     part = "" if weights.name == LAST or not _is_part(weights) else f"_{weights.name}"
     home = student_home(weights) or folder
     name, run = _name_and_run(home)
