@@ -14,6 +14,8 @@ from finetune_cot.errors import ArtifactError
 
 _TEMPORARY = ".tmp-"
 _OLD = ".old-"
+_RESTORE = "restore it, or remove it and run the command that wrote it again"
+_RESTORE = "restore it, or remove it and run the command that wrote it again"
 
 
 def write_text_atomic(path: Path, text: str) -> None:
@@ -108,19 +110,20 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
-        raise ArtifactError("is not there", where=path) from None
+        raise ArtifactError("is not there", where=path, remedy="check the key, or --saved-dir") from None
     except OSError as error:
-        raise ArtifactError(f"cannot be read ({error.strerror})", where=path) from None
+        remedy = "see what lies there, and that you may read it"
+        raise ArtifactError(f"cannot be read ({error.strerror})", where=path, remedy=remedy) from None
     except json.JSONDecodeError as error:
         raise ArtifactError(
             f"is torn or no JSON: {error.msg}",
             where=f"{path}, line {error.lineno}, column {error.colno}",
-            remedy="restore it, or remove it and run the command that wrote it again",
+            remedy=_RESTORE,
         ) from None
     except UnicodeDecodeError:
-        raise ArtifactError("is no UTF-8 text", where=path) from None
+        raise ArtifactError("is no UTF-8 text", where=path, remedy=_RESTORE) from None
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, or depth without end
-        raise ArtifactError(f"is no JSON that can be read: {error}", where=path) from None
+        raise ArtifactError(f"is no JSON that can be read: {error}", where=path, remedy=_RESTORE) from None
 
 
 def sha256_file(path: Path) -> str:

@@ -10,6 +10,8 @@ from finetune_cot.artifacts.files import read_json, sha256_json, write_text_atom
 from finetune_cot.artifacts.manifest import Manifest, sidecar, to_dict, write_manifest
 from finetune_cot.errors import ArtifactError
 
+_MEND = "mend it, or run `ftcot build-finetune-data --overwrite`"
+
 
 @dataclass(frozen=True)
 class FinetuneRow:
@@ -112,7 +114,7 @@ def read_finetune_json(path: Path) -> FinetuneData:
         )
     metadata = content.get("metadata", {})
     if not isinstance(metadata, dict):
-        raise ArtifactError("its `metadata` are no object", where=path)
+        raise ArtifactError("its `metadata` are no object", where=path, remedy=_MEND)
     signed = {name: value for name, value in metadata.items() if name != "sha256"}
     if "sha256" in metadata and metadata["sha256"] != sha256_json([signed, content["data"]]):
         raise ArtifactError(
@@ -136,7 +138,8 @@ def _row(row: Any, where: str) -> FinetuneRow:
     }
     for name, kind in kinds.items():
         if not isinstance(row, dict) or name not in row or not isinstance(row[name], kind):
-            raise ArtifactError(f"its {name!r} is missing or of the wrong type", where=where)
+            what = f"its {name!r} is missing or of the wrong type"
+            raise ArtifactError(what, where=where, remedy=_MEND)
     return FinetuneRow(**{name: row[name] for name in kinds})
 
 

@@ -110,7 +110,8 @@ def read_manifest(path: Path) -> Manifest:
     try:
         return Manifest(**values)
     except TypeError:
-        raise ArtifactError("is no manifest", where=path) from None
+        remedy = "restore it, or remove what it belongs to and run its command again"
+        raise ArtifactError("is no manifest", where=path, remedy=remedy) from None
 
 
 def verify_outputs(folder: Path, manifest: Manifest) -> None:

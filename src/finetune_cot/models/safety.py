@@ -9,6 +9,8 @@ from typing import Any
 from finetune_cot.errors import ModelError
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+_AGAIN = "download, train or export the model again"
+_AGAIN = "download, train or export the model again"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _CODE_KEYS = frozenset({"_attn_implementation_internal", "auto_map"})
 """Keys by which a configuration file names code; transformers before 5.5 runs it even when told not to."""
@@ -37,9 +39,9 @@ def read_object(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ModelError(f"cannot be read: {error.strerror}", where=path, remedy="is this a model?") from None
     except ValueError as error:
-        raise ModelError(f"is torn or no JSON: {error}", where=path) from None
+        raise ModelError(f"is torn or no JSON: {error}", where=path, remedy=_AGAIN) from None
     if not isinstance(content, dict):
-        raise ModelError("is no JSON object", where=path)
+        raise ModelError("is no JSON object", where=path, remedy=_AGAIN)
     return content
 
 
@@ -66,7 +68,7 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
     raise ModelError(
         f"the model's weights are missing: {', '.join(missing[:3]) or 'the index names none'}",
         where=folder,
-        remedy="download or export the model again",
+        remedy=_AGAIN,
     )
 
 

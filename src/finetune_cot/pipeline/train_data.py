@@ -145,10 +145,8 @@ def texts_digest(texts: Iterable[TrainingText], template: str | None) -> str:
 
 def _finetune_data(config: TrainConfig, finetune_key: str) -> TrainingData:
     """The data of a key, or of several keys joined by ``+``, which are trained on together."""
-    parts = [
-        read_finetune_json(FinetuneDataId("custom", key).path(config.saved_dir))
-        for key in finetune_key.split("+")
-    ]
+    paths = [FinetuneDataId("custom", key).path(config.saved_dir) for key in finetune_key.split("+")]
+    parts = [read_finetune_json(path) for path in paths]
     rows = [row for part in parts for row in part.rows]
     with_rationales = any(row.reasoning is not None for row in rows)
     rationales = [part.metadata.get("rationales_per_question") or 0 for part in parts]

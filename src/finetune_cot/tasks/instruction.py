@@ -13,6 +13,8 @@ from finetune_cot.errors import DataError
 from finetune_cot.tasks.tables import Row, Table, read_tables, row_index
 
 DEFAULT_TASK_FIELD = "skill"
+_MEND = "mend or remove that row"
+_MEND = "mend or remove that row"
 
 
 @dataclass(frozen=True)
@@ -80,10 +82,12 @@ def instruction_data(
             continue
         index = row_index(row, number)
         if index in examples:
-            raise DataError(f"has the sample_index {index} of an earlier row", where=row.where)
+            raise DataError(f"has the sample_index {index} of an earlier row", where=row.where, remedy=_MEND)
         examples[index] = InstructionExample(index, task, messages)
     if not examples:
-        raise DataError("no row has both a prompt and a completion", where=source)
+        raise DataError(
+            "no row has both a prompt and a completion", where=source, remedy="check the file, or its columns"
+        )
     kept = tuple(examples.values())[:limit]
     forms = dict.fromkeys(_form(table) if table.form == "rows" else table.form for table in tables)
     tasks = sorted({example.task for example in kept})
@@ -124,10 +128,11 @@ def _task_reader(table: Table, task_field: str) -> Callable[[Row], str]:
 
 def _text(row: Row, column: str, *, empty: bool = True) -> str:
     if column not in row.fields:
-        raise DataError(f"has no {column!r}", where=row.where)
+        raise DataError(f"has no {column!r}", where=row.where, remedy=_MEND)
     value = row.fields[column]
     if not isinstance(value, str) or not (empty or value):
-        raise DataError(f"its {column!r} is {'empty' if value == '' else 'no text'}", where=row.where)
+        what = f"its {column!r} is {'empty' if value == '' else 'no text'}"
+        raise DataError(what, where=row.where, remedy=_MEND)
     return value
 
 
@@ -162,7 +167,7 @@ def _read_prompt_and_completion(row: Row) -> list[tuple[Message, ...]]:
 def _read_seed_task(row: Row) -> list[tuple[Message, ...]]:
     instances = row.fields.get("instances")
     if not isinstance(instances, list) or not all(isinstance(instance, dict) for instance in instances):
-        raise DataError("its 'instances' is no list of objects", where=row.where)
+        raise DataError("its 'instances' is no list of objects", where=row.where, remedy=_MEND)
     instruction = _text(row, "instruction")
     return [
         conversation
@@ -180,10 +185,10 @@ def _conversation(row: Row, columns: Sequence[str], role_key: str, content_key: 
     for column in columns:
         turns = row.fields.get(column)
         if not isinstance(turns, list) or not turns:
-            raise DataError(f"its {column!r} is no list of messages", where=row.where)
+            raise DataError(f"its {column!r} is no list of messages", where=row.where, remedy=_MEND)
         messages += (_message(turn, row, role_key, content_key) for turn in turns)
     if messages[-1].role != "assistant":
-        raise DataError(f"its last message is the {messages[-1].role}'s", where=row.where)
+        raise DataError(f"its last message is the {messages[-1].role}'s", where=row.where, remedy=_MEND)
     return tuple(messages)
 
 
@@ -191,9 +196,9 @@ def _message(turn: Any, row: Row, role_key: str, content_key: str) -> Message:
     role, content = (turn.get(key) if isinstance(turn, dict) else None for key in (role_key, content_key))
     role = _ROLES.get(str(role), role)
     if role not in ("system", "user", "assistant"):
-        raise DataError(f"a message has the {role_key} {role!r}", where=row.where)
+        raise DataError(f"a message has the {role_key} {role!r}", where=row.where, remedy=_MEND)
     if not isinstance(content, str):
-        raise DataError(f"the {content_key!r} of a message is no text", where=row.where)
+        raise DataError(f"the {content_key!r} of a message is no text", where=row.where, remedy=_MEND)
     return Message(role, content)
 
 

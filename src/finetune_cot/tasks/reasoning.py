@@ -23,6 +23,8 @@ from finetune_cot.tasks.procedural.registry import bundled_dataset, bundled_keys
 from finetune_cot.tasks.sample import AnswerFormat, Dataset, Sample
 from finetune_cot.tasks.text_files import read_json, store_text
 
+_MEND = "mend or remove that row"
+
 
 def load_dataset(key: str, data_dir: Path | None) -> Dataset:
     """The data set of a key: a bundled one, which needs no folder, or ``<data_dir>/dataset/<key>.json``.
@@ -76,7 +78,7 @@ def parse_dataset(content: Any, path: Path, key: str | None = None) -> Dataset:
             "is no data set: it has no list `data`", where=path, remedy="`ftcot data import` makes one of it"
         )
     if not rows:
-        raise DataError("holds no samples", where=path)
+        raise DataError("holds no samples", where=path, remedy="get the file again")
     key = check_key(key or _own_key(metadata, path), "data set key")
     task = metadata.get("task", key)
     samples = tuple(_sample(row, task, f"{path}, row {number}") for number, row in enumerate(rows))
@@ -125,16 +127,17 @@ def _own_key(metadata: Mapping[str, Any], path: Path) -> str:
 
 def _sample(row: Any, task: str, where: str) -> Sample:
     if not isinstance(row, dict):
-        raise DataError("is no object", where=where)
+        raise DataError("is no object", where=where, remedy=_MEND)
     # An older form of the published files calls the rationale `reasoning`.
     fields = {"task": task, "rationale": row.get("reasoning"), **row}
     kinds = {"sample_index": int, "question": str, "answer": str, "task": str, "rationale": str | None}
     for name, kind in kinds.items():
         if name not in fields:
-            raise DataError(f"has no {name!r}", where=where)
+            raise DataError(f"has no {name!r}", where=where, remedy=_MEND)
         if not isinstance(fields[name], kind) or isinstance(fields[name], bool):
             wanted = "whole number" if kind is int else "text"
-            raise DataError(f"its {name!r} is no {wanted}: {fields[name]!r}", where=where)
+            what = f"its {name!r} is no {wanted}: {fields[name]!r}"
+            raise DataError(what, where=where, remedy=_MEND)
     return Sample(**{name: fields[name] for name in kinds})
 
 
@@ -145,6 +148,7 @@ def _refuse_repeats(samples: Sequence[Sample], path: Path) -> None:
             raise DataError(
                 f"has the sample_index {sample.sample_index} of row {first[sample.sample_index]} again",
                 where=f"{path}, row {number}",
+                remedy=_MEND,
             )
 
 
@@ -153,7 +157,8 @@ def _answer_formats(
 ) -> dict[str, AnswerFormat]:
     stated = metadata.get("answer_formats", {})
     if not isinstance(stated, dict):
-        raise DataError("answer_formats is no object by task", where=path)
+        remedy = "mend the metadata, or leave it out"
+        raise DataError("answer_formats is no object by task", where=path, remedy=remedy)
     formats = dict(PUBLISHED_FORMATS)
     if metadata.get("dataset_key") in PUBLISHED_FORMATS:
         formats.setdefault(key, PUBLISHED_FORMATS[metadata["dataset_key"]])

@@ -12,6 +12,8 @@ from finetune_cot.errors import DataError
 from finetune_cot.tasks.hub import load_hub_rows
 from finetune_cot.tasks.text_files import parse_json, read_text
 
+_MEND = "mend or remove that row"
+
 
 @dataclass(frozen=True)
 class Row:
@@ -64,7 +66,8 @@ def row_index(row: Row, number: int) -> int:
     if isinstance(index, str) and index.isdecimal():  # a CSV file holds text alone
         return int(index)
     if type(index) is not int:
-        raise DataError(f"its sample_index {index!r} is no whole number", where=row.where)
+        what = f"its sample_index {index!r} is no whole number"
+        raise DataError(what, where=row.where, remedy=_MEND)
     return index
 
 
@@ -84,7 +87,7 @@ def _file_table(path: Path) -> Table:
         )
     table = READERS[path.suffix](path)
     if not table.rows:
-        raise DataError("holds no rows", where=path)
+        raise DataError("holds no rows", where=path, remedy="check the path, or get the file again")
     return table
 
 
@@ -98,7 +101,7 @@ def _table(name: str, rows: Iterable[Any], where: str, form: Any = "rows") -> Ta
 
 def _row(fields: Any, where: str) -> Row:
     if not isinstance(fields, dict):
-        raise DataError("is no object", where=where)
+        raise DataError("is no object", where=where, remedy=_MEND)
     return Row(fields, where)
 
 
@@ -158,10 +161,12 @@ def _read_csv(path: Path) -> Table:
         for fields in reader:
             where = f"{path}, line {reader.line_num}"
             if None in fields or None in fields.values():
-                raise DataError("has another number of columns than the first line", where=where)
+                what = "has another number of columns than the first line"
+                raise DataError(what, where=where, remedy=_MEND)
             rows.append(Row(fields, where))
     except csv.Error as error:
-        raise DataError(f"is no CSV: {error}", where=f"{path}, line {reader.line_num}") from None
+        where = f"{path}, line {reader.line_num}"
+        raise DataError(f"is no CSV: {error}", where=where, remedy=_MEND) from None
     return Table(path.stem, tuple(rows))
 
 
@@ -172,7 +177,8 @@ def _read_parquet(path: Path) -> Table:
     try:
         rows = pyarrow.parquet.read_table(path).to_pylist()
     except (pyarrow.ArrowException, OSError) as error:
-        raise DataError(f"is torn or no Parquet file: {error}", where=path) from None
+        remedy = "get the file again"
+        raise DataError(f"is torn or no Parquet file: {error}", where=path, remedy=remedy) from None
     return _table(path.stem, rows, str(path))
 
 
@@ -187,7 +193,8 @@ def _saved_table(folder: Path) -> Table:
     try:
         saved = datasets.load_from_disk(str(folder))
     except (pyarrow.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"is no whole folder of `datasets`: {error}", where=folder) from None
+        remedy = "save or copy it again"
+        raise DataError(f"is no whole folder of `datasets`: {error}", where=folder, remedy=remedy) from None
     if isinstance(saved, datasets.DatasetDict):
         if "train" not in saved:
             raise DataError(
@@ -197,7 +204,7 @@ def _saved_table(folder: Path) -> Table:
             )
         saved = saved["train"]
     if not len(saved):
-        raise DataError("holds no rows", where=folder)
+        raise DataError("holds no rows", where=folder, remedy="check the path, or save it again")
     return _table(folder.resolve().name, saved, str(folder))
 
 

@@ -19,7 +19,7 @@ def read_text(path: Path) -> str:
     except FileNotFoundError:
         raise DataError("is not there", where=path, remedy="check the path") from None
     except OSError as error:
-        raise DataError(f"cannot be read ({error.strerror})", where=path) from None
+        raise DataError(f"cannot be read ({error.strerror})", where=path, remedy="check the path") from None
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -67,7 +67,9 @@ def parse_json(text: str, where: object, first_line: int = 1) -> Any:
         ) from None
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, or depth without end
         raise DataError(
-            f"is no JSON that can be read: {error}", where=f"{where}, line {first_line}"
+            f"is no JSON that can be read: {error}",
+            where=f"{where}, line {first_line}",
+            remedy="mend or remove that row",
         ) from None
     return value
 
