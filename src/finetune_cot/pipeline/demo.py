@@ -1,7 +1,7 @@
 """``ftcot demo``: the whole road on bundled tasks, from a question to a measured student.
 
-The model teaches itself on easy arithmetic, where some of its sampled rationales are right; for the other
-tasks, which are beyond it, the rationales of the bundled tasks stand in for a larger teacher's.
+The model teaches itself on easy additions, where some of its sampled rationales are right; for everything else
+the rationales of the bundled tasks stand in for a larger teacher's.
 """
 
 import math
@@ -16,20 +16,25 @@ from finetune_cot.config.options import to_plain
 from finetune_cot.config.report import ReportConfig
 from finetune_cot.config.teach import TeachConfig
 from finetune_cot.config.train import TrainConfig
-from finetune_cot.pipeline.build_finetune_data import build_finetune_data
+from finetune_cot.errors import DataError
+from finetune_cot.pipeline.build_finetune_data import BuildFinetuneDataResult, build_finetune_data
 from finetune_cot.pipeline.evaluate import EvaluateResult, evaluate
 from finetune_cot.pipeline.progress import say
 from finetune_cot.pipeline.report import report
-from finetune_cot.pipeline.teach import teach
+from finetune_cot.pipeline.teach import TeachResult, teach
 from finetune_cot.pipeline.train import train
 
-SELF_TAUGHT = "bundled_small_addition"
-TAUGHT = ("bundled_one_step_word_problem", "bundled_coin_flip", "bundled_compare_word_lengths")
-DATASETS = (SELF_TAUGHT, *TAUGHT)
+DATASETS = {
+    "addition": "bundled_small_addition",
+    "story": "bundled_one_step_word_problem",
+    "maximum": "bundled_list_maximum",
+}
+"""Data sets by the key of the training data made of them."""
 
-SELF_TAUGHT_QUESTIONS, SELF_TAUGHT_COMPLETIONS = 48, 2
-TAUGHT_QUESTIONS = 120
-"""Questions of each task that are taught."""
+SELF_TAUGHT_KEY, SELF_TAUGHT = "self", DATASETS["addition"]
+SELF_TAUGHT_QUESTIONS, SELF_TAUGHT_COMPLETIONS = 24, 3
+TAUGHT_QUESTIONS = 80
+"""Questions of each data set that are taught by its own rationales."""
 
 
 @dataclass(frozen=True)
@@ -91,34 +96,33 @@ def demo(config: DemoConfig) -> DemoResult:
         FtcotError: a step cannot be done, such as one whose model is not installed.
     """
     running = start("demo", to_plain(config))
-    say(f"1/5 teach: {config.model_key} on easy arithmetic, the bundled rationales on {len(TAUGHT)} tasks")
-    keys = [_self_taught(config), *(_taught(config, dataset) for dataset in TAUGHT)]
-    say("2/5 build training data")
-    built = [build_finetune_data(build) for build in keys]
+    say(f"1/5 teach: {config.model_key} on easy additions; the bundled rationales on {len(DATASETS)} tasks")
+    wanted = [_self_taught(config), *(_taught(config, key, dataset) for key, dataset in DATASETS.items())]
+    say("2/5 build training data from the right rationales")
+    built = [data for choice in wanted if (data := _build(choice))]
     say("3/5 train the student")
     trained = train(_training(config, "+".join(item.finetune_key for item in built)))
     say("4/5 measure base model and student on questions that neither has seen")
-    scores = [
-        (_measure(config, dataset), _measure(config, dataset, trained.checkpoint)) for dataset in DATASETS
-    ]
+    before = [_measure(config, dataset) for dataset in DATASETS.values()]
+    after = [_measure(config, dataset, trained.checkpoint) for dataset in DATASETS.values()]
     say("5/5 report")
     written = report(ReportConfig(name="demo", saved_dir=config.saved_dir))
-    base, student = (_pooled([pair[side] for pair in scores]) for side in (0, 1))
+    base, student = _pooled(before), _pooled(after)
     return DemoResult(
         questions=base.n,
         training_samples=sum(item.samples for item in built),
-        self_taught_samples=built[0].samples,
+        self_taught_samples=sum(item.samples for item in built if item.finetune_key == SELF_TAUGHT_KEY),
         base_accuracy=base.accuracy,
         base_stderr=base.stderr,
         student_accuracy=student.accuracy,
         student_stderr=student.stderr,
         gain_in_standard_errors=_gain(base, student),
         datasets=tuple(
-            DatasetAccuracies(dataset, before.n, before.correct, after.correct)
-            for dataset, (before, after) in zip(DATASETS, scores, strict=True)
+            DatasetAccuracies(first.dataset, first.n, first.correct, second.correct)
+            for first, second in zip(before, after, strict=True)
         ),
         checkpoint=trained.checkpoint,
-        report=written.path,
+        report=written.report_md,
         seconds=running.seconds,
     )
 
@@ -138,10 +142,10 @@ def _self_taught(config: DemoConfig) -> BuildFinetuneDataConfig:
             saved_dir=config.saved_dir,
         )
     )
-    return _right_ones(config, SELF_TAUGHT, taught.model_key, taught.completion_key)
+    return _right_ones(config, SELF_TAUGHT_KEY, taught)
 
 
-def _taught(config: DemoConfig, dataset: str) -> BuildFinetuneDataConfig:
+def _taught(config: DemoConfig, key: str, dataset: str) -> BuildFinetuneDataConfig:
     """Write the bundled rationales of a task as completions, and say which of them are wanted."""
     taught = teach(
         TeachConfig(
@@ -152,19 +156,28 @@ def _taught(config: DemoConfig, dataset: str) -> BuildFinetuneDataConfig:
             saved_dir=config.saved_dir,
         )
     )
-    return _right_ones(config, dataset, taught.model_key, taught.completion_key)
+    return _right_ones(config, key, taught)
 
 
-def _right_ones(
-    config: DemoConfig, dataset: str, teacher: str, completion_key: str
-) -> BuildFinetuneDataConfig:
+def _right_ones(config: DemoConfig, key: str, taught: TeachResult) -> BuildFinetuneDataConfig:
     return BuildFinetuneDataConfig(
-        model_key=teacher,
-        dataset_key=dataset,
-        completion_key=completion_key,
-        finetune_key=dataset.removeprefix("bundled_"),
+        model_key=taught.model_key,
+        dataset_key=taught.dataset_key,
+        completion_key=taught.completion_key,
+        finetune_key=key,
         saved_dir=config.saved_dir,
     )
+
+
+def _build(choice: BuildFinetuneDataConfig) -> BuildFinetuneDataResult | None:
+    """Training data of the right rationales; None where the model found none by itself."""
+    try:
+        return build_finetune_data(choice)
+    except DataError as error:
+        if choice.finetune_key != SELF_TAUGHT_KEY:
+            raise
+        say(str(error))
+        return None
 
 
 def _training(config: DemoConfig, finetune_key: str) -> TrainConfig:
@@ -173,9 +186,8 @@ def _training(config: DemoConfig, finetune_key: str) -> TrainConfig:
         finetune_key=finetune_key,
         lora_rank=8,
         lr=2e-3,
-        epochs=3,
+        epochs=2,
         dev_fraction=0.05,
-        precision="bf16-mixed",
         seed=config.seed,
         saved_dir=config.saved_dir,
     )
@@ -192,7 +204,7 @@ def _measure(config: DemoConfig, dataset: str, checkpoint: Path | None = None) -
             limit=math.ceil(config.questions / len(DATASETS)),
             max_reasoning_tokens=96 if checkpoint else 64,
             max_answer_tokens=12,
-            inference_batch_size=64,
+            inference_batch_size=40,
             saved_dir=config.saved_dir,
         )
     )
