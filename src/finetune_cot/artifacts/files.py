@@ -15,7 +15,6 @@ from finetune_cot.errors import ArtifactError
 _TEMPORARY = ".tmp-"
 _OLD = ".old-"
 _RESTORE = "restore it, or remove it and run the command that wrote it again"
-_RESTORE = "restore it, or remove it and run the command that wrote it again"
 
 
 def write_text_atomic(path: Path, text: str) -> None:

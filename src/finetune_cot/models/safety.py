@@ -10,7 +10,6 @@ from finetune_cot.errors import ModelError
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 _AGAIN = "download, train or export the model again"
-_AGAIN = "download, train or export the model again"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _CODE_KEYS = frozenset({"_attn_implementation_internal", "auto_map"})
 """Keys by which a configuration file names code; transformers before 5.5 runs it even when told not to."""

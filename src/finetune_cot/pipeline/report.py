@@ -72,8 +72,6 @@ def report(config: ReportConfig) -> ReportResult:
     folder = config.saved_dir / "reports" / check_key(config.name, "report name")
     if config.dataset_key is not None:
         check_key(config.dataset_key, "data set key")
-    if config.dataset_key is not None:
-        check_key(config.dataset_key, "data set key")
     findings = _gather(config)
     for item in findings.left_out:
         say(f"left out: {item.what}: {item.reason}")

@@ -14,7 +14,6 @@ from finetune_cot.tasks.tables import Row, Table, read_tables, row_index
 
 DEFAULT_TASK_FIELD = "skill"
 _MEND = "mend or remove that row"
-_MEND = "mend or remove that row"
 
 
 @dataclass(frozen=True)
