@@ -1,7 +1,7 @@
 """``ftcot demo``: the whole road on bundled tasks, from a question to a measured student.
 
-The model teaches itself on easy additions, where some of its sampled rationales are right; for everything else
-the rationales of the bundled tasks stand in for a larger teacher's.
+The model teaches itself on easy additions, where some of its sampled rationales are right; for everything
+else the rationales of the bundled tasks stand in for a larger teacher's.
 """
 
 import math
