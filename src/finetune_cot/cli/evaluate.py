@@ -40,5 +40,8 @@ def _show(result: "EvaluateResult") -> None:
             for task in result.tasks
         ]
         show_table(["task", "n", "right", "accuracy", "standard error"], rows)
+    if result.plan:
+        typer.echo(f"{result.reused} are there already")
+        return
     typer.echo(f"{result.generated} generated, {result.reused} were there; in {result.path}")
     typer.echo("next: ftcot report")

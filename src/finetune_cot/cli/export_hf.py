@@ -13,10 +13,22 @@ if TYPE_CHECKING:
 
 def add_to(app: typer.Typer) -> None:
     """Add the command to the app."""
-    add_command(app, "export-hf", ExportHfConfig, _run)
+    add_command(app, "export-hf", ExportHfConfig, _run, _show)
 
 
 def _run(config: ExportHfConfig) -> "ExportHfResult":
     from finetune_cot.pipeline.export_hf import export_hf
 
     return export_hf(config)
+
+
+def _show(result: "ExportHfResult") -> None:
+    kind = "a whole model" if result.merged else f"an adapter of {result.base_model}"
+    if result.max_logit_difference is None:
+        typer.echo(f"{result.checkpoint} would be exported as {kind} in {result.dtype}")
+        typer.echo(f"to {result.path}")
+        return
+    typer.echo(f"{kind} in {result.dtype}, {result.bytes / 2**20:.1f} MiB, of {result.checkpoint}")
+    typer.echo(f"largest difference of a logit to the checkpoint: {result.max_logit_difference:.3g}")
+    typer.echo(f"in {result.path}")
+    typer.echo(f"next: ftcot evaluate --load-model-dir {result.path}")

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,15 @@ def show_fields(result: Any) -> None:
             show_table(list(value[0]), [list(row.values()) for row in value])
         elif value is not None and value != {} and value != []:
             typer.echo(f"{name.replace('_', ' '):<{width}}  {format_value(value)}")
+
+
+def show_plan(plan: Mapping[str, Any]) -> None:
+    """Print a plan as a line per entry, with every file or run on a line of its own."""
+    width = max(map(len, plan), default=0)
+    for name, value in plan.items():
+        listed = isinstance(value, list) and name != "tasks"
+        for line in map(format_value, value if listed else [value]):
+            typer.echo(f"{name:<{width}}  {line}")
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

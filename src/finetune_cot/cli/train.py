@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from finetune_cot.cli.command import add_command
-from finetune_cot.cli.output import show_fields, show_table
+from finetune_cot.cli.output import format_value, show_plan, show_table
 from finetune_cot.config.train import TrainConfig
 
 if TYPE_CHECKING:
@@ -26,10 +26,26 @@ def _run(config: TrainConfig) -> "TrainResult":
 
 
 def _show(result: "TrainResult") -> None:
-    from dataclasses import replace
-
-    show_fields(replace(result, dev_loss_by_task={}, runs=()))
+    if result.plan:
+        typer.echo(f"{result.samples} training and {result.dev_samples} dev samples; nothing is done yet:")
+        show_plan(result.plan)
+        return
+    typer.echo(
+        f"{result.epochs} epochs, {result.steps} optimizer steps, {result.samples} training samples,"
+        f" {format_value(result.trainable_parameters)} trainable parameters"
+    )
+    dev = "" if result.dev_loss is None else f", dev loss {result.dev_loss:.4g}"
+    spread = "" if result.dev_loss_std is None else f" +- {result.dev_loss_std:.2g} (standard deviation)"
+    typer.echo(f"train loss {format_value(result.train_loss)}{dev}{spread}, best epoch {result.best_epoch}")
+    typer.echo(
+        f"{result.seconds:.1f} s of training, {format_value(result.seconds_per_sample)} s a sample,"
+        f" {(result.peak_memory_bytes or 0) / 2**20:.0f} MiB of memory at most"
+    )
     if len(result.runs) > 1:
         show_table(_RUN_COLUMNS, [[getattr(run, name) for name in _RUN_COLUMNS] for run in result.runs])
     if len(result.dev_loss_by_task) > 1:
         show_table(("task", "dev_loss"), [[task, loss] for task, loss in result.dev_loss_by_task.items()])
+    if result.results_path:
+        typer.echo(f"dev losses in {result.results_path}")
+    typer.echo(f"in {result.checkpoint}")
+    typer.echo(f"next: ftcot evaluate --load-model-dir {result.checkpoint}")

@@ -46,7 +46,7 @@ def _bar(description: str, total: int, unit: str) -> Iterator[Callable[[int], No
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(description, total=total, rate="")
-        pace = _Pace(total)
+        pace = _Pace()
 
         def update(done: int) -> None:
             bar.update(task, completed=done, rate=f"{pace.rate(done):.3g} {unit}/s")
@@ -56,7 +56,7 @@ def _bar(description: str, total: int, unit: str) -> Iterator[Callable[[int], No
 
 @contextlib.contextmanager
 def _lines(description: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
-    pace = _Pace(total)
+    pace = _Pace()
     last = pace.started
 
     def update(done: int) -> None:
@@ -65,7 +65,8 @@ def _lines(description: str, total: int, unit: str) -> Iterator[Callable[[int], 
         if now - last >= SECONDS_BETWEEN_LINES or done >= total:
             last = now
             remaining = f", {(total - done) / rate:.0f} s left" if 0 < done < total and rate else ""
-            say(f"{description}: {done}/{total} {unit}, {rate:.3g}/s{remaining}")
+            pace_told = f", {rate:.3g}/s" if rate else ""
+            say(f"{description}: {done}/{total} {unit}{pace_told}{remaining}")
 
     yield update
 
@@ -73,9 +74,8 @@ def _lines(description: str, total: int, unit: str) -> Iterator[Callable[[int], 
 class _Pace:
     """How fast work goes, not counting what was done before it was resumed."""
 
-    def __init__(self, total: int) -> None:
+    def __init__(self) -> None:
         self.started = time.monotonic()
-        self._total = total
         self._first: int | None = None
 
     def rate(self, done: int) -> float:

@@ -259,7 +259,7 @@ def test_data_set_of_one_task() -> None:
 
 def test_in_the_data_set_of_all_tasks_they_take_turns() -> None:
     dataset = bundled_dataset("bundled")
-    assert len(dataset.samples) == 120 * len(TASKS)
+    assert len(dataset.samples) == 30 * len(TASKS)
     assert [sample.sample_index for sample in dataset.samples] == list(range(len(dataset.samples)))
     assert dataset.tasks == tuple(procedural_tasks())
     for sample in dataset.samples:

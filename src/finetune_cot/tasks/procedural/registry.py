@@ -84,7 +84,7 @@ def bundled_dataset(key: str, count_per_task: int | None = None, seed: int = 0) 
 
     Args:
         key: ``bundled`` or ``bundled_<task>``.
-        count_per_task: Samples of each task; by default 120 of every task, or 300 of a single one.
+        count_per_task: Samples of each task; by default 30 of every task, or 300 of a single one.
         seed: What the problems are drawn from.
 
     Raises:
@@ -101,7 +101,7 @@ def bundled_dataset(key: str, count_per_task: int | None = None, seed: int = 0) 
         for task_key, task in procedural_tasks().items()
         if together or key == _PREFIX + task_key
     }
-    count = (120 if together else 300) if count_per_task is None else count_per_task
+    count = (30 if together else 300) if count_per_task is None else count_per_task
     rounds = zip(*(generate_samples(task_key, count, seed) for task_key in tasks), strict=True)
     samples = tuple(
         replace(sample, sample_index=index) for index, sample in enumerate(chain.from_iterable(rounds))
