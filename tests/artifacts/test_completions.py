@@ -173,7 +173,7 @@ def test_a_second_run_on_the_same_file_is_refused(tmp_path: Path) -> None:
 def test_completions_made_in_another_way_are_not_mixed(tmp_path: Path, finish: bool) -> None:
     path = tmp_path / "D_x.json"
     write(path, completion(0), finish=finish)
-    with pytest.raises(ArtifactError, match=r"was made with temperature = 0\.0, not 0\.7; use the options"):
+    with pytest.raises(ArtifactError, match=r"was made with temperature 0\.0, not 0\.7; use the options"):
         write(path, completion(1), temperature=0.7)
     assert len(read_completions(path).completions) == 1
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from finetune_cot.artifacts.completions import find_completions
 from finetune_cot.artifacts.ids import (
     PLATFORM_SUFFIXES,
     CheckpointId,
@@ -149,13 +150,13 @@ def test_the_older_order_of_published_files_is_read_and_found(tmp_path: Path) ->
     older = tmp_path / "completion_data/B_t5__C_ft_cot/D_gsm8k__T_flan__E_003.json"
     wanted = CompletionId("t5", "ft_cot", "gsm8k", train_key="flan", epoch=3)
     assert parse_completion_path(older) == wanted
-    assert wanted.existing_path(tmp_path) == wanted.path(tmp_path)
+    assert find_completions(wanted, tmp_path) is None
     older.parent.mkdir(parents=True)
     older.touch()
     (older.parent / "D_gsm8k__T_flan__E_x.json").touch()
-    assert wanted.existing_path(tmp_path) == older
+    assert find_completions(wanted, tmp_path) == older
     wanted.path(tmp_path).touch()
-    assert wanted.existing_path(tmp_path) == wanted.path(tmp_path)
+    assert find_completions(wanted, tmp_path) == wanted.path(tmp_path)
 
 
 @pytest.mark.parametrize(

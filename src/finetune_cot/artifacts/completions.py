@@ -8,12 +8,13 @@ as they are.
 import contextlib
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from finetune_cot.artifacts.files import read_json, sha256_json, write_text_atomic
+from finetune_cot.artifacts.ids import CompletionId, parse_completion_path
 from finetune_cot.artifacts.journal import append_records, begin_journal, read_journal
 from finetune_cot.artifacts.lock import artifact_lock
 from finetune_cot.artifacts.manifest import Manifest, to_dict
@@ -69,14 +70,34 @@ _OPTIONAL = tuple(name for name in _FIELDS if name not in _REQUIRED)
 _OWN_METADATA = ("manifest", "sha256")
 
 
+def find_completions(id: CompletionId, saved_dir: Path) -> Path | None:
+    """The file of an id, also under the older order of published names, or with a journal alone."""
+    path = id.path(saved_dir)
+    if path.exists() or journal_path(path).exists():
+        return path
+    return next((other for other, found in completion_files(path.parent) if found == id), None)
+
+
+def completion_files(folder: Path) -> Iterator[tuple[Path, CompletionId]]:
+    """The completion files of a folder, by name; files that are named otherwise are passed over."""
+    for path in sorted(folder.glob("[!.]*.json")):
+        with contextlib.suppress(ArtifactError):
+            yield path, parse_completion_path(path)
+
+
 def read_completions(path: Path) -> CompletionFile:
     """Completions of a file and of the journal beside it.
 
     Raises:
         ArtifactError: neither is there, or one is torn or was edited.
     """
+    # The journal first: a run that ends just now removes it only after the file holds all of it.
     journal = journal_path(path)
-    if not path.exists() and not journal.exists():
+    try:
+        begun = read_journal(journal)
+    except FileNotFoundError:
+        begun = None
+    if not path.exists() and begun is None:
         raise ArtifactError(
             "there are no such completions",
             where=path,
@@ -84,16 +105,15 @@ def read_completions(path: Path) -> CompletionFile:
         )
     metadata: Mapping[str, Any]
     metadata, completions = _read_finished(path) if path.exists() else ({}, {})
-    if journal.exists():
-        content = read_journal(journal)
-        metadata = metadata or content.header
-        completions = completions | _journaled(journal, content.records)
+    if begun is not None:
+        metadata = metadata or begun.header
+        completions = completions | _journaled(journal, begun.records)
     return CompletionFile(path, metadata, _sorted(completions))
 
 
 @contextlib.contextmanager
 def open_completions(
-    path: Path, metadata: Mapping[str, Any], identity: Iterable[str], command: str, *, replace: bool = False
+    path: Path, metadata: Mapping[str, Any], identity: Collection[str], command: str, *, replace: bool = False
 ) -> Iterator["CompletionStore"]:
     """Hold a completion file for adding to it.
 
@@ -108,18 +128,17 @@ def open_completions(
         ArtifactError: another run holds it, it was made in another way, or it is torn or was edited.
     """
     with artifact_lock(path, command):
-        identity = tuple(identity)
         finished_metadata, finished = _read_finished(path) if path.exists() else ({}, {})
-        outdated = replace and bool(_differences(finished_metadata, metadata, identity))
+        outdated = replace and bool(made_otherwise(finished_metadata, metadata, identity))
         if outdated:
             finished_metadata, finished = {}, {}
-        _refuse_other(path, finished_metadata, metadata, identity)
+        refuse_other(path, finished_metadata, metadata, identity)
         journal = journal_path(path)
         journaled: dict[Key, Completion] = {}
         size = 0
         content = read_journal(journal) if journal.exists() else None
-        if content and not (replace and _differences(content.header, metadata, identity)):
-            _refuse_other(journal, content.header, metadata, identity)
+        if content and not (replace and made_otherwise(content.header, metadata, identity)):
+            refuse_other(journal, content.header, metadata, identity)
             journaled = _journaled(journal, content.records)
             size = content.size
         yield CompletionStore(path, {**finished_metadata, **metadata}, finished, journaled, size, outdated)
@@ -197,6 +216,38 @@ def journal_path(path: Path) -> Path:
     return path.with_suffix(".journal.jsonl")
 
 
+def made_otherwise(known: Mapping[str, Any], wanted: Mapping[str, Any], identity: Iterable[str]) -> list[str]:
+    """Names of the metadata in which completions differ from those that are wanted.
+
+    What a file does not say of itself, as published ones say little, counts as equal.
+    """
+    return [name for name in identity if known.get(name) is not None and known[name] != wanted.get(name)]
+
+
+def refuse_other(
+    path: Path, known: Mapping[str, Any], wanted: Mapping[str, Any], identity: Iterable[str]
+) -> None:
+    """Do nothing where completions were made in the way that is wanted.
+
+    Raises:
+        ArtifactError: they were not.
+    """
+    differing = made_otherwise(known, wanted, identity)
+    if "weights" in differing:
+        raise ArtifactError(
+            "holds completions of other weights: the model was trained again, or replaced, since",
+            where=path,
+            remedy="use --overwrite to replace them, or another --train-key or --saved-dir to keep both",
+        )
+    if differing:
+        told = " and ".join(f"{name} {known[name]!r}, not {wanted.get(name)!r}" for name in differing)
+        raise ArtifactError(
+            f"was made with {told}",
+            where=path,
+            remedy="use the options it was made with, another --saved-dir, or --overwrite to replace it",
+        )
+
+
 def to_record(completion: Completion) -> dict[str, Any]:
     """A completion as the file holds it; fields that are not known are left out."""
     values = {name: getattr(completion, name) for name in _FIELDS}
@@ -249,21 +300,6 @@ def _journaled(journal: Path, records: Iterable[Mapping[str, Any]]) -> dict[Key,
         _from_record(record, f"{journal}, line {number}") for number, record in enumerate(records, start=2)
     ]
     return {completion.key: completion for completion in completions}
-
-
-def _differences(known: Mapping[str, Any], wanted: Mapping[str, Any], identity: Iterable[str]) -> list[str]:
-    return [name for name in identity if known.get(name) is not None and known[name] != wanted[name]]
-
-
-def _refuse_other(
-    path: Path, known: Mapping[str, Any], wanted: Mapping[str, Any], identity: Iterable[str]
-) -> None:
-    for name in _differences(known, wanted, identity):
-        raise ArtifactError(
-            f"was made with {name} = {known[name]!r}, not {wanted[name]!r}",
-            where=path,
-            remedy="use the options it was made with, another --saved-dir, or --overwrite to replace it",
-        )
 
 
 def _sorted(completions: Mapping[Key, Completion]) -> tuple[Completion, ...]:

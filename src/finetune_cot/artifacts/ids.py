@@ -35,13 +35,6 @@ class CompletionId:
         epoch = "" if self.epoch is None else f"__E_{self.epoch:03d}"
         return saved_dir / "completion_data" / folder / f"{name}{epoch}.json"
 
-    def existing_path(self, saved_dir: Path) -> Path:
-        """Path of the file that is there, also of one whose keys stand in the older order; else `path`."""
-        path = self.path(saved_dir)
-        if path.exists():
-            return path
-        return next((other for other in sorted(path.parent.glob("D_*.json")) if _names(other, self)), path)
-
 
 @dataclass(frozen=True)
 class FinetuneDataId:
@@ -235,13 +228,6 @@ def _marked_keys(name: str) -> dict[str, str]:
     """Keys of a name by their mark: ``D_gsm8k__T_lora`` -> ``{"D": "gsm8k", "T": "lora"}``."""
     parts = re.split(r"__(?=[A-Z]_)", name)
     return {part[0]: part[2:] for part in parts if part[1:2] == "_"}
-
-
-def _names(path: Path, wanted: CompletionId) -> bool:
-    try:
-        return parse_completion_path(path) == wanted
-    except ArtifactError:
-        return False
 
 
 def _not_an_id(path: Path, form: str) -> ArtifactError:

@@ -22,7 +22,7 @@ class DataShowConfig:
     data_path: str | None = option(
         None, "Instruction data to show instead: a file, folder or Hugging Face data set."
     )
-    task_field: str = option("skill", "Column of instruction data that names the task of a sample.")
+    task_field: str = shared.task_field()
     template: str | None = option(
         None,
         "Template to show; by default ft_cot_token where there are rationales.",

@@ -33,23 +33,11 @@ class EvaluateConfig:
         "local", "Who writes missing completions: a local model or a server.", choices=("local", "openai")
     )
     temperature: float | None = shared.temperature()
-    max_reasoning_tokens: int | None = option(
-        None,
-        "New tokens of a rationale, or of a student's whole answer, at most; by default as many as in the"
-        " completions that are there, or 128.",
-        check=positive,
-    )
-    max_answer_tokens: int | None = option(
-        None,
-        "New tokens of the answer after a rationale, at most; by default as many as in the completions that"
-        " are there, or 32.",
-        check=positive,
-    )
+    max_reasoning_tokens: int | None = shared.max_reasoning_tokens(None)
+    max_answer_tokens: int | None = shared.max_answer_tokens(None)
     chat: bool = shared.chat()
     base_url: str | None = shared.base_url()
-    endpoint: str = option(
-        "chat", "Which of the server's endpoints is used.", choices=("chat", "completions")
-    )
+    endpoint: str = shared.endpoint()
     concurrency: int = shared.concurrency()
     timeout: float = shared.timeout()
     max_retries: int = shared.max_retries()

@@ -26,7 +26,7 @@ class Option:
     check: Check | None = None
     """Says what is wrong with a value, or None."""
     values: str | None = None
-    """What shell completion offers: ``dataset_keys``, ``model_keys``, ``saved_names`` or ``saved_models``."""
+    """What shell completion offers: such as ``dataset_keys``; `cli.values` knows them all."""
     environment: str | None = None
     """Environment variable that is read where the option is not given."""
     argument: bool = False
@@ -149,13 +149,13 @@ def _convert_one(spec: OptionSpec, value: Any, where: object) -> Any:
         if isinstance(value, bool):
             return value
         raise UsageError(f"{value!r} is not true or false", where=place)
-    if spec.type is int and isinstance(value, bool | float) and value != int(value):
-        raise UsageError(f"{value!r} is not a whole number", where=place)
     if isinstance(value, list | dict):
         raise UsageError(f"{value!r} is not a single value", where=place)
     try:
+        if spec.type is int and isinstance(value, float) and not value.is_integer():
+            raise ValueError
         return spec.type(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         kind = {int: "a whole number", float: "a number"}.get(spec.type, f"a {spec.type.__name__}")
         raise UsageError(f"{value!r} is not {kind}", where=place) from None
 

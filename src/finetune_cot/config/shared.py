@@ -12,6 +12,8 @@ PRECISIONS = (
     *("32-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true", "64-true"),
     *("transformer-engine", "32", "16", "bf16"),
 )
+REASONING_TOKENS, ANSWER_TOKENS = 128, 32
+"""New tokens of each step, where neither an option nor a file says otherwise."""
 CHECKERS = ("published", "robust", "math-verify")
 
 
@@ -55,6 +57,11 @@ def split_key() -> Any:
 def part(default: str) -> Any:
     """``--split``: which part of the data set is worked on."""
     return option(default, "Part of the data set.", choices=("train", "test", "all"))
+
+
+def task_field() -> Any:
+    """``--task-field``."""
+    return option("skill", "Column of instruction data that names the task of a sample.")
 
 
 def seed() -> Any:
@@ -126,14 +133,24 @@ def temperature() -> Any:
     return option(None, "Sampling temperature; by default that of the completion key.", check=not_negative)
 
 
-def max_reasoning_tokens() -> Any:
-    """``--max-reasoning-tokens``."""
-    return option(128, "New tokens of a rationale, or of a student's whole answer, at most.", check=positive)
+def max_reasoning_tokens(default: int | None = REASONING_TOKENS) -> Any:
+    """``--max-reasoning-tokens``; without a default, as many as in the completions that are there."""
+    help = "New tokens of a rationale, or of a student's whole answer, at most" + _as_there(
+        REASONING_TOKENS, default
+    )
+    return option(default, help, check=positive)
 
 
-def max_answer_tokens() -> Any:
-    """``--max-answer-tokens``."""
-    return option(32, "New tokens of the answer after a rationale, at most.", check=positive)
+def max_answer_tokens(default: int | None = ANSWER_TOKENS) -> Any:
+    """``--max-answer-tokens``; without a default, as many as in the completions that are there."""
+    help = "New tokens of the answer after a rationale, at most" + _as_there(ANSWER_TOKENS, default)
+    return option(default, help, check=positive)
+
+
+def _as_there(otherwise: int, default: int | None) -> str:
+    if default is not None:
+        return "."
+    return f"; by default as many as in the completions that are there, or {otherwise}."
 
 
 def chat() -> Any:

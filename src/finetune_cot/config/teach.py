@@ -32,9 +32,7 @@ class TeachConfig:
     max_answer_tokens: int = shared.max_answer_tokens()
     chat: bool = shared.chat()
     base_url: str | None = shared.base_url()
-    endpoint: str = option(
-        "chat", "Which of the server's endpoints is used.", choices=("chat", "completions")
-    )
+    endpoint: str = shared.endpoint()
     concurrency: int = shared.concurrency()
     timeout: float = shared.timeout()
     max_retries: int = shared.max_retries()

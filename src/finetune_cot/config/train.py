@@ -21,7 +21,7 @@ class TrainConfig:
     data_path: str | None = option(
         None, "Instruction data: a JSONL, JSON, CSV or Parquet file, a folder, or a Hugging Face data set."
     )
-    task_field: str = option("skill", "Column of instruction data that names the task of a sample.")
+    task_field: str = shared.task_field()
     task_idxes: tuple[int, ...] | None = option(
         None, "Train on these tasks only, by their number in the sorted list.", check=not_negative
     )

@@ -16,7 +16,7 @@ from finetune_cot.artifacts.finetune_data import (
     write_finetune_json,
     write_finetune_lines,
 )
-from finetune_cot.artifacts.ids import FinetuneDataId
+from finetune_cot.artifacts.ids import PLATFORM_SUFFIXES, FinetuneDataId
 from finetune_cot.artifacts.keys import check_key, model_slug
 from finetune_cot.artifacts.lock import artifact_lock
 from finetune_cot.artifacts.manifest import Manifest, sidecar, start
@@ -29,7 +29,7 @@ from finetune_cot.prompts.presets import preset
 from finetune_cot.prompts.templates import STOP_PHRASE, training_segments
 from finetune_cot.tasks.reasoning import load_dataset
 from finetune_cot.tasks.sample import Dataset
-from finetune_cot.tasks.splits import load_split
+from finetune_cot.tasks.splits import part_indices
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def build_finetune_data(config: BuildFinetuneDataConfig) -> BuildFinetuneDataRes
     choice = _choice(config)
     key = _finetune_key(config, choice)
     dataset = load_dataset(config.dataset_key, config.data_dir)
-    indices = _part(config, dataset)
+    indices = part_indices(dataset, config.data_dir, config.split, config.split_key)
     if choice.completion_path is None:
         rows = answer_rows(dataset, indices)
     else:
@@ -142,13 +142,6 @@ def _choice(config: BuildFinetuneDataConfig) -> Choice:
     return Choice.of(config, completion_key, num_completions)
 
 
-def _part(config: BuildFinetuneDataConfig, dataset: Dataset) -> list[int]:
-    if config.split == "all":
-        return [sample.sample_index for sample in dataset.samples]
-    split = load_split(dataset, config.data_dir, config.split_key)
-    return list(split.train if config.split == "train" else split.test)
-
-
 def _finetune_key(config: BuildFinetuneDataConfig, choice: Choice) -> str:
     if config.finetune_key is not None:
         if "+" in config.finetune_key:
@@ -165,8 +158,8 @@ def _platforms(config: BuildFinetuneDataConfig) -> list[str]:
     """Ours first, whatever the order on the command line."""
     chosen = list(dict.fromkeys(config.platform))
     if not chosen:
-        raise UsageError("no form is named", where="--platform", remedy="custom, openai or openai-chat")
-    return sorted(chosen, key=("custom", "openai", "openai-chat").index)
+        raise UsageError("no form is named", where="--platform", remedy=f"use {', '.join(PLATFORM_SUFFIXES)}")
+    return sorted(chosen, key=list(PLATFORM_SUFFIXES).index)
 
 
 def _form(platform: str, key: str, rows: Sequence[FinetuneRow], config: BuildFinetuneDataConfig) -> _Form:

@@ -6,43 +6,30 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from finetune_cot.artifacts.ids import CompletionId, parse_completion_path
 from finetune_cot.artifacts.manifest import start
 from finetune_cot.config.evaluate import EvaluateConfig
 from finetune_cot.config.options import to_plain
+from finetune_cot.config.shared import ANSWER_TOKENS, REASONING_TOKENS
 from finetune_cot.errors import ArtifactError, UsageError
 from finetune_cot.evaluation.checkers import Verdict, check_completion
 from finetune_cot.evaluation.scores import Score, score
 from finetune_cot.pipeline.completing import (
-    Job,
     Outcome,
     complete,
-    describe,
-    find_completions,
-    is_outdated,
-    make_recipe,
-    make_requests,
     requested,
-    select_samples,
     tell_other_questions,
     there_already,
 )
+from finetune_cot.pipeline.jobs import Job, is_outdated, make_job, make_recipe, make_requests, select_samples
 from finetune_cot.pipeline.progress import say
-from finetune_cot.pipeline.subject import (
-    Subject,
-    base_subject,
-    folder_subject,
-    student_subject,
-    weights_identity,
-)
+from finetune_cot.pipeline.student_files import locate, own_completion_key
+from finetune_cot.pipeline.subject import Subject, base_subject, folder_subject, student_subject
 from finetune_cot.pipeline.teachers import Plan, asks_in_messages, check_teacher, estimate, teacher_maker
 from finetune_cot.prompts.few_shot import few_shot_prompts
 from finetune_cot.prompts.templates import template_of
 from finetune_cot.tasks.reasoning import load_dataset
 from finetune_cot.tasks.sample import Dataset
 from finetune_cot.teachers.protocol import Recipe
-
-_REASONING_TOKENS, _ANSWER_TOKENS = 128, 32
 
 
 @dataclass(frozen=True)
@@ -114,8 +101,8 @@ def evaluate(config: EvaluateConfig) -> EvaluateResult:
     running = start("evaluate", to_plain(config))
     subject = _subject(config)
     dataset = load_dataset(config.dataset_key, config.data_dir)
-    completion_key = config.completion_key or _own_key(subject, dataset.key, config.saved_dir)
-    found, subject = _locate(subject, completion_key, dataset.key, config.saved_dir)
+    completion_key = config.completion_key or own_completion_key(subject, dataset.key, config.saved_dir)
+    found, subject = locate(subject, completion_key, dataset.key, config.saved_dir)
     known, there = there_already(found)
     samples = select_samples(dataset, config.data_dir, config.split, config.split_key, config.limit)
     requests = make_requests(samples, config.num_completions)
@@ -125,10 +112,8 @@ def evaluate(config: EvaluateConfig) -> EvaluateResult:
         few_shot = few_shot_prompts(dataset, config.data_dir)
     recipe = _recipe(config, completion_key, few_shot, known)
     id = subject.completion_id(completion_key, dataset.key)
-    weights = weights_identity(subject) if config.teacher == "local" else None
-    metadata = describe(id, subject.model_key, config.teacher, recipe, weights)
-    job = Job(found or id.path(config.saved_dir), id, requests, recipe, metadata)
-    if is_outdated(job.path, known, job, _firm(config, job), config.overwrite):
+    job = make_job(config, subject, id, found, requests, recipe)
+    if is_outdated(job, known, _firm(config, job), config.overwrite):
         there = {}
     if config.generate and not config.dry_run:
         outcome = complete(job, there, teacher_maker(config, subject), running, config.overwrite)
@@ -165,66 +150,6 @@ def _subject(config: EvaluateConfig) -> Subject:
     return base_subject(config.model_key)
 
 
-def _own_key(subject: Subject, dataset_key: str, saved_dir: Path) -> str:
-    """The completion key where none is given: the template of a student, else zs_cot.
-
-    Of a student that is known by its completions alone, the key of those.
-    """
-    if subject.template or subject.folder or not subject.is_student:
-        return subject.template or "zs_cot"
-    folder = saved_dir / "completion_data"
-    keys = set()
-    for path in folder.glob(f"B_{subject.base_model}__C_*/[!.]*.json"):
-        try:
-            id = parse_completion_path(path)
-        except ArtifactError:  # a file of another name is none of this student
-            continue
-        if (id.finetune_key, id.dataset_key) == (subject.finetune_key, dataset_key):
-            keys.add(id.completion_key)
-    if len(keys) > 1:
-        raise UsageError(
-            f"this student has completions of {', '.join(sorted(keys))}",
-            remedy="choose one: --completion-key",
-        )
-    return keys.pop() if keys else "zs_cot"
-
-
-def _locate(
-    subject: Subject, completion_key: str, dataset_key: str, saved_dir: Path
-) -> tuple[Path | None, Subject]:
-    """The completion file, and whose it is.
-
-    Of a student that was not trained here, completions may be filed without a train key, as those of a
-    platform, or by epoch, of which the last one counts.
-    """
-    id = subject.completion_id(completion_key, dataset_key)
-    found = find_completions(id, saved_dir)
-    if found or not subject.is_student or subject.folder:
-        return found, subject
-    platform = replace(subject, train_key=None)
-    found = find_completions(platform.completion_id(completion_key, dataset_key), saved_dir)
-    if found or subject.epoch is not None:
-        return found, platform if found else subject
-    epochs = _epochs(id, saved_dir)
-    if not epochs:
-        return None, subject
-    last = max(epochs)
-    return epochs[last], replace(subject, epoch=last)
-
-
-def _epochs(id: CompletionId, saved_dir: Path) -> dict[int, Path]:
-    """Completion files of the same student by epoch."""
-    files = {}
-    for path in sorted(id.path(saved_dir).parent.glob("[!.]*__E_*.json")):
-        try:
-            other = parse_completion_path(path)
-        except ArtifactError:  # a file of another name is none of this student
-            continue
-        if other.epoch is not None and replace(other, epoch=None) == id:
-            files[other.epoch] = path
-    return files
-
-
 def _recipe(
     config: EvaluateConfig, completion_key: str, few_shot: Mapping[str, str], known: Mapping[str, Any]
 ) -> Recipe:
@@ -235,8 +160,8 @@ def _recipe(
         num_completions=config.num_completions,
         temperature=config.temperature,
         max_reasoning_tokens=config.max_reasoning_tokens
-        or known.get("max_reasoning_tokens", _REASONING_TOKENS),
-        max_answer_tokens=config.max_answer_tokens or known.get("max_answer_tokens", _ANSWER_TOKENS),
+        or known.get("max_reasoning_tokens", REASONING_TOKENS),
+        max_answer_tokens=config.max_answer_tokens or known.get("max_answer_tokens", ANSWER_TOKENS),
         chat=asks_in_messages(config),
         seed=config.seed,
     )

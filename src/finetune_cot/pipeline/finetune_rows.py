@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from finetune_cot.artifacts.completions import Completion, read_completions
+from finetune_cot.artifacts.completions import Completion, find_completions, read_completions
 from finetune_cot.artifacts.finetune_data import FinetuneRow
 from finetune_cot.artifacts.ids import CompletionId
 from finetune_cot.artifacts.keys import model_slug
@@ -37,7 +37,7 @@ class Choice:
         """What a config asks for, once its preset is known."""
         completions = CompletionId(model_slug(config.model_key), completion_key, config.dataset_key)
         return cls(
-            completions.existing_path(config.saved_dir),
+            find_completions(completions, config.saved_dir) or completions.path(config.saved_dir),
             completion_key,
             num_completions,
             config.only_correct,

@@ -4,25 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from finetune_cot.artifacts.completions import Completion
+from finetune_cot.artifacts.completions import Completion, find_completions
 from finetune_cot.artifacts.manifest import start
 from finetune_cot.config.options import to_plain
 from finetune_cot.config.teach import TeachConfig
 from finetune_cot.errors import DataError, UsageError
-from finetune_cot.pipeline.completing import (
-    Job,
-    Outcome,
-    complete,
-    describe,
-    find_completions,
-    is_outdated,
-    make_recipe,
-    make_requests,
-    select_samples,
-    tell_other_questions,
-    there_already,
-)
-from finetune_cot.pipeline.subject import Subject, base_subject, folder_subject, weights_identity
+from finetune_cot.pipeline.completing import Outcome, complete, tell_other_questions, there_already
+from finetune_cot.pipeline.jobs import Job, is_outdated, make_job, make_recipe, make_requests, select_samples
+from finetune_cot.pipeline.subject import Subject, base_subject, folder_subject
 from finetune_cot.pipeline.teachers import Plan, asks_in_messages, check_teacher, estimate, teacher_maker
 from finetune_cot.prompts.few_shot import few_shot_prompts
 from finetune_cot.prompts.templates import template_of
@@ -95,12 +84,10 @@ def teach(config: TeachConfig) -> TeachResult:
         )
     id = subject.completion_id(config.completion_key, dataset.key)
     found = find_completions(id, config.saved_dir)
-    weights = weights_identity(subject) if config.teacher == "local" else None
-    metadata = describe(id, subject.model_key, config.teacher, recipe, weights)
     requests = make_requests(samples, config.num_completions)
-    job = Job(found or id.path(config.saved_dir), id, requests, recipe, metadata)
+    job = make_job(config, subject, id, found, requests, recipe)
     known, there = there_already(found)
-    if is_outdated(job.path, known, job, job.identity, config.overwrite):
+    if is_outdated(job, known, job.identity, config.overwrite):
         there = {}
     if config.dry_run:
         return _planned(config, job, subject, {request.key for request in requests} & there.keys())

@@ -4,17 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from finetune_cot.config.evaluate import EvaluateConfig
-from finetune_cot.config.teach import TeachConfig
 from finetune_cot.models.registry import check_available
-from finetune_cot.pipeline.completing import Job
+from finetune_cot.pipeline.jobs import Job, Options
 from finetune_cot.pipeline.subject import Subject, load_subject, require_weights
 from finetune_cot.prompts.templates import prompt_text
 from finetune_cot.tasks.sample import Sample
 from finetune_cot.teachers.protocol import Teacher
 from finetune_cot.teachers.rationale import RationaleTeacher
-
-Options = TeachConfig | EvaluateConfig
 
 _CHARACTERS_PER_TOKEN = 4
 """Of English text, about; for estimates before any model is loaded."""

@@ -12,7 +12,7 @@ from finetune_cot.evaluation.scores import Score, score
 from finetune_cot.tasks.answer_formats import PUBLISHED_FORMATS, infer_answer_format
 from finetune_cot.tasks.reasoning import load_dataset
 from finetune_cot.tasks.sample import AnswerFormat, Sample
-from finetune_cot.tasks.splits import load_split
+from finetune_cot.tasks.splits import part_indices
 
 OTHER = "other"
 """Name of whatever lies outside the part that is asked for."""
@@ -52,13 +52,11 @@ def yardstick(dataset_key: str, data_dir: Path, split: str, split_key: str) -> Y
     except FtcotError as error:
         return Yardstick("all", None, None, f"scored over all its completions: {error}")
     formats = {sample.sample_index: dataset.answer_formats[sample.task] for sample in dataset.samples}
-    if split == "all":
-        return Yardstick("all", frozenset(formats), formats)
     try:
-        parts = load_split(dataset, data_dir, split_key)
+        questions = frozenset(part_indices(dataset, data_dir, split, split_key))
     except FtcotError as error:
         return Yardstick("all", frozenset(formats), formats, f"scored over all its samples: {error}")
-    return Yardstick(split, frozenset(parts.train if split == "train" else parts.test), formats)
+    return Yardstick(split, questions, formats)
 
 
 def score_part(

@@ -34,6 +34,18 @@ def load_split(dataset: Dataset, data_dir: Path | None, split_key: str = "defaul
     return generate_split(dataset, split_key)
 
 
+def part_indices(dataset: Dataset, data_dir: Path | None, part: str, split_key: str) -> tuple[int, ...]:
+    """Sample indices of a part of a data set: ``train``, ``test``, or ``all`` of it.
+
+    Raises:
+        UsageError, DataError: as `load_split`, which ``all`` does without.
+    """
+    if part == "all":
+        return tuple(sample.sample_index for sample in dataset.samples)
+    split = load_split(dataset, data_dir, split_key)
+    return split.train if part == "train" else split.test
+
+
 def generate_split(dataset: Dataset, split_key: str = "default") -> Split:
     """The split by the published rule, whatever files there are.
 
