@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finetune_cot.evaluation.checkers import Verdict
-from finetune_cot.evaluation.scores import Score, score
+from finetune_cot.evaluation.scores import Score, clustered_stderr, score
 
 RIGHT = Verdict(True, True, True, True, True, "7")
 WRONG = Verdict(False, True, False, False, True, "8")
@@ -46,3 +46,20 @@ def test_order_does_not_matter_and_parts_add_up(verdicts: list[Verdict]) -> None
         assert result == score(reversed(verdicts))
         assert result.correct <= result.contains_answer <= result.n
         assert 0 <= result.stderr <= 0.5
+
+
+def test_stderr_is_that_of_a_share_with_one_completion_a_question() -> None:
+    right = [[True], [True], [True], [False]]
+    assert clustered_stderr(right) == pytest.approx(math.sqrt(0.75 * 0.25 / 4))
+
+
+def test_stderr_does_not_shrink_when_completions_are_repeated() -> None:
+    assert clustered_stderr([[True] * 8, [False] * 8]) == pytest.approx(clustered_stderr([[True], [False]]))
+
+
+def test_stderr_shrinks_when_completions_of_a_question_differ() -> None:
+    assert clustered_stderr([[True, False], [False, True]]) == 0
+
+
+def test_stderr_of_nothing_is_not_a_number() -> None:
+    assert math.isnan(clustered_stderr([[], []]))

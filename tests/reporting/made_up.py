@@ -97,7 +97,6 @@ def measured(
         samples=1,
         foreign=0,
         score=score,
-        stderr=score.stderr,
     )
 
 

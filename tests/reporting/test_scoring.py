@@ -1,9 +1,6 @@
-import math
 from pathlib import Path
 
-import pytest
-
-from finetune_cot.reporting.scoring import OTHER, Yardstick, clustered_stderr, score_part, yardstick
+from finetune_cot.reporting.scoring import OTHER, Yardstick, score_part, yardstick
 from finetune_cot.tasks.sample import AnswerFormat, Sample
 from tests.reporting.made_up import completion_of
 
@@ -13,23 +10,6 @@ BUNDLED = "bundled_one_step_word_problem"
 
 def samples(count: int) -> list[Sample]:
     return [Sample(index, f"question {index}", str(index), "task") for index in range(count)]
-
-
-def test_stderr_is_that_of_a_share_with_one_completion_a_question() -> None:
-    right = [[True], [True], [True], [False]]
-    assert clustered_stderr(right) == pytest.approx(math.sqrt(0.75 * 0.25 / 4))
-
-
-def test_stderr_does_not_shrink_when_completions_are_repeated() -> None:
-    assert clustered_stderr([[True] * 8, [False] * 8]) == pytest.approx(clustered_stderr([[True], [False]]))
-
-
-def test_stderr_shrinks_when_completions_of_a_question_differ() -> None:
-    assert clustered_stderr([[True, False], [False, True]]) == 0
-
-
-def test_stderr_of_nothing_is_not_a_number() -> None:
-    assert math.isnan(clustered_stderr([[], []]))
 
 
 def test_only_the_part_is_scored() -> None:

@@ -1,7 +1,6 @@
 """``ftcot evaluate``: completions are checked; those that are missing are generated first."""
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from finetune_cot.config.options import to_plain
 from finetune_cot.config.shared import ANSWER_TOKENS, REASONING_TOKENS
 from finetune_cot.errors import ArtifactError, UsageError
 from finetune_cot.evaluation.checkers import Verdict, check_completion
-from finetune_cot.evaluation.scores import Score, score
+from finetune_cot.evaluation.scores import score_questions
 from finetune_cot.pipeline.completing import (
     Outcome,
     complete,
@@ -217,8 +216,8 @@ def _scored(config: EvaluateConfig, dataset: Dataset, job: Job, outcome: Outcome
                 completion, dataset.answer_formats[sample.task], job.recipe.template, config.checker
             )
             verdicts.setdefault(sample.task, {}).setdefault(sample.sample_index, []).append(verdict)
-    total = _score([group for task in verdicts.values() for group in task.values()])
-    tasks = {task: _score(list(groups.values())) for task, groups in verdicts.items()}
+    total = score_questions(group for task in verdicts.values() for group in task.values())
+    tasks = {task: score_questions(groups.values()) for task, groups in verdicts.items()}
     return EvaluateResult(
         **vars(total),
         generated=len(outcome.new),
@@ -238,18 +237,3 @@ def _scored(config: EvaluateConfig, dataset: Dataset, job: Job, outcome: Outcome
         ),
         failures=outcome.failures,
     )
-
-
-def _score(questions: Sequence[Sequence[Verdict]]) -> Score:
-    """Score of the completions of some questions.
-
-    The standard error is over questions, as completions of the same question are no independent draws; with
-    one completion each it is sqrt(p (1 - p) / n).
-    """
-    total = score(verdict for question in questions for verdict in question)
-    graded = [[v.correct for v in question if v.gradable] for question in questions]
-    if total.n == 0 or all(len(question) <= 1 for question in graded):
-        return total
-    means = [sum(question) / len(question) for question in graded if question]
-    spread = math.fsum((mean - total.accuracy) ** 2 for mean in means) / len(means)
-    return replace(total, stderr=math.sqrt(spread / len(means)))

@@ -266,7 +266,8 @@ def _train(plan: RunPlan, model: Any, loaded: "LoadedModel", examples: _Examples
     if resumed:
         say(f"{folder.name} goes on from its last checkpoint")
     settings = training_settings(plan)
-    with progress(f"train {folder.name}", total_batches(len(examples.train), settings), "batches") as report:
+    batches = total_batches(len(examples.train), settings)
+    with progress(f"train run {config.run}", batches, "batches") as report:
         outcome = fine_tune(
             model, loaded.tokenizer.pad_token_id, examples.train, examples.dev, settings, folder, report
         )

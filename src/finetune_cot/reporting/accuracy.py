@@ -158,7 +158,7 @@ def _detail(item: Measurement) -> list[Cell | Value]:
 def _counts(item: Measurement) -> list[Cell | Value]:
     score = item.score
     return [
-        *(score.n, score.correct, percent(score.accuracy), percent(item.stderr)),
+        *(score.n, score.correct, percent(score.accuracy), percent(score.stderr)),
         *(score.contains_answer, score.correct_format, score.complete, score.ungradable),
     ]
 
@@ -168,6 +168,6 @@ def _best_epoch(epochs: Sequence[Measurement]) -> list[Cell | Value]:
     last = epochs[-1]
     return [
         "last" if best.id.epoch is None else best.id.epoch,
-        percent(best.score.accuracy, best.stderr),
-        percent(last.score.accuracy, last.stderr),
+        percent(best.score.accuracy, best.score.stderr),
+        percent(last.score.accuracy, last.score.stderr),
     ]

@@ -34,9 +34,7 @@ class Measurement:
     foreign: int
     """Completions of samples that the data set lacks, which are not scored."""
     score: Score
-    """Over completions."""
-    stderr: float
-    """Standard error of the accuracy; completions of one question count as one draw."""
+    """Over completions; its standard error is over questions."""
 
     @property
     def is_whole(self) -> bool:

@@ -32,7 +32,7 @@ class Entry:
     def error(self) -> float:
         """Standard error of a single run; standard deviation of several."""
         if len(self.runs) == 1:
-            return self.runs[0].stderr
+            return self.runs[0].score.stderr
         return statistics.stdev(run.score.accuracy for run in self.runs)
 
     @property

@@ -1,14 +1,13 @@
 """From a completion file to its accuracy on a part of its data set."""
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from finetune_cot.artifacts.completions import Completion
 from finetune_cot.errors import FtcotError
 from finetune_cot.evaluation.checkers import Verdict, check_completion
-from finetune_cot.evaluation.scores import Score, score
+from finetune_cot.evaluation.scores import Score, score_questions
 from finetune_cot.tasks.answer_formats import PUBLISHED_FORMATS, infer_answer_format
 from finetune_cot.tasks.reasoning import load_dataset
 from finetune_cot.tasks.sample import AnswerFormat, Sample
@@ -42,7 +41,6 @@ class PartScore:
     samples: int
     foreign: int
     score: Score
-    stderr: float
 
 
 def yardstick(dataset_key: str, data_dir: Path, split: str, split_key: str) -> Yardstick:
@@ -88,28 +86,8 @@ def score_part(
         answered=frozenset(index for index, group in verdicts.items() if group[0].gradable),
         samples=max(map(len, verdicts.values())),
         foreign=len(completions) - len(known),
-        score=score(verdict for group in verdicts.values() for verdict in group),
-        stderr=clustered_stderr(
-            [verdict.correct for verdict in group if verdict.gradable] for group in verdicts.values()
-        ),
+        score=score_questions(verdicts.values()),
     )
-
-
-def clustered_stderr(right: Iterable[Sequence[bool]]) -> float:
-    """Standard error of the share of right completions, where those of one question go together.
-
-    Each question's deviation from the share counts once; with one completion a question this is
-    sqrt(p (1 - p) / n).
-
-    Args:
-        right: For each question, whether each of its completions is right.
-    """
-    questions = [list(group) for group in right]
-    total = sum(map(len, questions))
-    if total == 0:
-        return math.nan
-    share = sum(map(sum, questions)) / total
-    return math.sqrt(sum((sum(group) - share * len(group)) ** 2 for group in questions)) / total
 
 
 def _assumed_formats(completions: Sequence[Completion], dataset_key: str) -> dict[int, AnswerFormat]:
