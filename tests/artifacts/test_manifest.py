@@ -9,6 +9,7 @@ from finetune_cot.artifacts.manifest import (
     read_manifest,
     sidecar,
     start,
+    to_dict,
     verify_outputs,
     write_manifest,
 )
@@ -50,6 +51,13 @@ def test_outputs_are_checked(tmp_path: Path) -> None:
     (tmp_path / "a.txt").unlink()
     with pytest.raises(ArtifactError, match=r"a\.txt: is missing; run `ftcot export-hf`"):
         verify_outputs(tmp_path, manifest)
+
+
+def test_a_manifest_whose_tables_are_none_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.json"
+    path.write_text(json.dumps({**to_dict(start("train", {}).manifest()), "outputs": ["a"]}))
+    with pytest.raises(ArtifactError, match="is no manifest"):
+        read_manifest(path)
 
 
 @pytest.mark.parametrize("content", ["[]", "{}", '{"command": "train"}', json.dumps({"unknown": 1})])

@@ -108,10 +108,14 @@ def read_manifest(path: Path) -> Manifest:
     """
     values = read_json(path)
     try:
-        return Manifest(**values)
+        manifest = Manifest(**values)
     except TypeError:
+        manifest = None
+    tables = () if manifest is None else (manifest.config, manifest.inputs, manifest.outputs)
+    if manifest is None or not all(isinstance(table, dict) for table in tables):
         remedy = "restore it, or remove what it belongs to and run its command again"
-        raise ArtifactError("is no manifest", where=path, remedy=remedy) from None
+        raise ArtifactError("is no manifest", where=path, remedy=remedy)
+    return manifest
 
 
 def verify_outputs(folder: Path, manifest: Manifest) -> None:
