@@ -108,7 +108,8 @@ def test_equal_charts_give_equal_files(tmp_path: Path) -> None:
     assert done == [1, 1]
 
 
-def test_pyplot_is_not_touched(tmp_path: Path) -> None:
+def test_pyplot_is_not_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "matplotlib.pyplot", raising=False)
     save_figures([CHARTS["one point"]], tmp_path, ["png"], lambda done: None)
     assert "matplotlib.pyplot" not in sys.modules
 

@@ -109,7 +109,7 @@ def perform(plan: RunPlan, show_example: bool) -> RunResult:
     examples = _encode(plan, loaded)
     if show_example:
         _show_example(loaded, examples.train[0])
-    with _no_empty_folder(plan.folder.parent), artifact_lock(plan.folder, "train"):
+    with artifact_lock(plan.folder, "train"):
         state = _state(plan)  # another process may have been at it while the model was loaded
         if state == "finished":
             return _reuse(plan)
@@ -356,17 +356,6 @@ def _outputs(folder: Path) -> dict[str, str]:
     for part in (LAST, BEST, EPOCHS):
         files += sorted(path for path in (folder / part).rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): sha256_file(path) for path in files}
-
-
-@contextlib.contextmanager
-def _no_empty_folder(folder: Path) -> Iterator[None]:
-    """Leave no empty folder behind after a failure."""
-    try:
-        yield
-    except BaseException:
-        with contextlib.suppress(OSError):
-            folder.rmdir()
-        raise
 
 
 @contextlib.contextmanager
