@@ -6,10 +6,22 @@ from pathlib import Path
 import pytest
 
 
+PUBLISHED_DATA = Path(
+    os.environ.get("FTCOT_DATA_DIR", Path(__file__).resolve().parents[2] / "shared" / "data")
+)
+
+
+@pytest.fixture(autouse=True)
+def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the settings of whoever runs the tests out of them."""
+    for name in ("FTCOT_DATA_DIR", "FTCOT_SAVED_DIR", "OPENAI_API_KEY", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder of the published data sets, which are not part of this repository."""
-    folder = Path(os.environ.get("FTCOT_DATA_DIR", Path(__file__).resolve().parents[2] / "shared" / "data"))
+    folder = PUBLISHED_DATA
     if not (folder / "dataset").is_dir():
         pytest.skip(f"no published data sets at {folder}: set FTCOT_DATA_DIR to a folder that holds dataset/")
     return folder
