@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-
 PUBLISHED_DATA = Path(
     os.environ.get("FTCOT_DATA_DIR", Path(__file__).resolve().parents[2] / "shared" / "data")
 )
