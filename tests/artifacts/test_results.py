@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from finetune_cot.artifacts.results import ResultRow, append_result, read_results
+from finetune_cot.artifacts.results import ResultRow, append_result, read_results, write_results
 from finetune_cot.errors import ArtifactError
 
 
@@ -25,6 +25,31 @@ def test_numbers_keep_every_digit(tmp_path: Path) -> None:
     row = ResultRow((), 0.1 + 0.2, {"a": 1e-17})
     append_result(tmp_path / "results.csv", row)
     assert read_results(tmp_path / "results.csv") == [row]
+
+
+def test_estimates_say_how_sure_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "x" / "results.csv"
+    rows = [
+        ResultRow((0, 2), 1.5, {"sums": 1.25, "std": 1.75}, 0.25, {"sums": 0.125, "std": 0.5}),
+        ResultRow((1,), 0.5, {"sums": 0.5}, None, {"sums": 0.25}),
+        ResultRow((), 2.0, {}),
+    ]
+    write_results(path, rows)
+    assert path.read_text() == (
+        "Data indices,loss,loss_std,loss_sums,std,std_std,std_sums\n"
+        "0 2,1.5,1.75,1.25,0.25,0.5,0.125\n1,0.5,,0.5,,,0.25\n,2.0,,,,,\n"
+    )
+    assert read_results(path) == rows
+
+
+def test_a_whole_table_takes_the_place_of_another(tmp_path: Path) -> None:
+    path = tmp_path / "results.csv"
+    write_results(path, (ResultRow((number,), 1.0, {"a": 2.0}) for number in range(3)))
+    write_results(path, [ResultRow((7,), 0.5, {"b": 1.0})])
+    assert path.read_text() == "Data indices,loss,loss_b\n7,0.5,1.0\n"
+    append_result(path, ResultRow((8,), 0.25, {"b": 0.5}, std=0.1))
+    assert path.read_text() == "Data indices,loss,loss_b,std\n7,0.5,1.0,\n8,0.25,0.5,0.1\n"
+    assert [entry.name for entry in tmp_path.iterdir() if not entry.name.startswith(".")] == ["results.csv"]
 
 
 def test_several_runs_add_rows_at_once(tmp_path: Path) -> None:
