@@ -55,3 +55,7 @@ class TeacherError(FtcotError):
 
 class TrainingError(FtcotError):
     """A training run that cannot go on, such as one whose loss is not a number."""
+
+
+class InUseError(ArtifactError):
+    """Another process is writing the artifact just now."""

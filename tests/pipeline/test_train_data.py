@@ -84,7 +84,7 @@ def test_downsampling_takes_from_every_task_and_leaves_the_dev_set() -> None:
 
 def test_tasks_by_their_number_in_the_sorted_list() -> None:
     data = data_of(texts(30, tasks=3))
-    parts = divide(data, TrainConfig(task_idxes=(2, 0)))
+    parts = divide(data, TrainConfig(), task_idxes=(2, 0))
     assert parts.task_indices == (0, 2)
     assert {text.task for text in parts.train} == {text.task for text in parts.dev} == {"task_0", "task_2"}
     wide = divide(data, TrainConfig(task_idxes=(2,), dev_tasks="all"))

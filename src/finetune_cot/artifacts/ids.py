@@ -115,7 +115,7 @@ class SampledIndicesId:
 
 @dataclass(frozen=True)
 class ResultsId:
-    """Losses by subset of tasks; with ``dim`` and ``run`` those that were estimated."""
+    """Losses by subset of tasks, as measured by a run; with ``dim`` those that were estimated."""
 
     save_name: str
     dim: int | None = None
@@ -123,8 +123,9 @@ class ResultsId:
 
     def path(self, saved_dir: Path) -> Path:
         """Path of the table."""
-        estimated = "" if self.dim is None else f"_dim_{self.dim}_run_{self.run}"
-        return saved_dir / "results" / f"{check_key(self.save_name)}{estimated}" / "results.csv"
+        dim = "" if self.dim is None else f"_dim_{self.dim}"
+        run = "" if self.run is None else f"_run_{self.run}"
+        return saved_dir / "results" / f"{check_key(self.save_name)}{dim}{run}" / "results.csv"
 
 
 def save_name(source: str, model: str, method: str, suffix: str | None = None) -> str:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from finetune_cot.artifacts.files import folder_of
-from finetune_cot.errors import ArtifactError
+from finetune_cot.errors import ArtifactError, InUseError
 
 _PAUSE = 0.05
 """Seconds between two tries."""
@@ -27,7 +27,8 @@ def artifact_lock(path: Path, command: str, wait_seconds: float = 0.0) -> Iterat
         wait_seconds: How long to wait for another holder.
 
     Raises:
-        ArtifactError: another process holds the artifact, or its folder cannot be written to.
+        InUseError: another process holds the artifact.
+        ArtifactError: its folder cannot be written to.
     """
     lock = path.with_name(f".{path.name}.lock")
     with contextlib.ExitStack() as stack:
@@ -74,7 +75,7 @@ def _acquire(lock: Path, path: Path, deadline: float) -> int:
             message = f"is in use by {_holder(descriptor)}"
             os.close(descriptor)
             remedy = "wait for it to finish, or stop it"
-            raise ArtifactError(message, where=path, remedy=remedy) from None
+            raise InUseError(message, where=path, remedy=remedy) from None
         # The last holder may have removed the file between our opening and locking it.
         with contextlib.suppress(FileNotFoundError):
             if os.fstat(descriptor).st_ino == lock.stat().st_ino:

@@ -1,6 +1,6 @@
 """``results.csv``: losses by subset of tasks, in columns ``Data indices``, ``loss``, ``loss_<task>``...
 
-Estimates may add how sure they are, in columns ``std`` and ``std_<task>``.
+Estimates may add how sure they are, in columns ``std`` and ``std_<task>``; measurements how long they took.
 """
 
 import csv
@@ -14,8 +14,8 @@ from finetune_cot.artifacts.lock import artifact_lock
 from finetune_cot.errors import ArtifactError
 
 INDICES = "Data indices"
-_LOSS, _STD = "loss", "std"
-_TOTALS = (INDICES, _LOSS, _STD)
+_LOSS, _STD, _SECONDS = "loss", "std", "seconds"
+_TOTALS = (INDICES, _LOSS, _STD, _SECONDS)
 """Columns that are of no task."""
 WAIT_SECONDS = 60.0
 """How long to wait for another run that adds a row just now."""
@@ -32,6 +32,8 @@ class ResultRow:
     """Standard deviation of an estimated loss, in nats a token; None where it is not known."""
     std_by_task: Mapping[str, float] = field(default_factory=dict)
     """The same by task; tasks may be missing."""
+    seconds: float | None = None
+    """Wall time of the fine-tuning that was measured."""
 
 
 def append_result(path: Path, row: ResultRow) -> None:
@@ -87,14 +89,15 @@ def _table(rows: Sequence[ResultRow]) -> str:
     has_std = bool(unsure) or any(item.std is not None for item in rows)
     header = [INDICES, _LOSS, *(f"{_LOSS}_{task}" for task in tasks)]
     header += [_STD, *(f"{_STD}_{task}" for task in unsure)] if has_std else []
+    timed = any(item.seconds is not None for item in rows)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
+    writer.writerow(header + [_SECONDS] * timed)
     for item in rows:
         indices = " ".join(map(str, item.task_indices))
         losses = [item.loss, *(item.loss_by_task.get(task, "") for task in tasks)]
         stds = [item.std, *(item.std_by_task.get(task, "") for task in unsure)] if has_std else []
-        writer.writerow([indices, *losses, *stds])
+        writer.writerow([indices, *losses, *stds, *[item.seconds] * timed])
     return text.getvalue()
 
 
@@ -114,4 +117,5 @@ def _row(values: Mapping[str, str]) -> ResultRow:
             for column, value in by_task.items()
             if column.startswith(f"{_STD}_")
         },
+        seconds=float(values[_SECONDS]) if values.get(_SECONDS) else None,
     )

@@ -161,6 +161,11 @@ def weights_identity(subject: Subject) -> str | None:
     return f"{own} on {base}" if (subject.folder / "adapter_config.json").is_file() and base else own
 
 
+def start_digest(folder: Path) -> str:
+    """A digest of the weights that a training starts from."""
+    return fingerprint(weights_folder(folder) if is_checkpoint(folder) else folder)
+
+
 def fingerprint(folder: Path) -> str:
     """A digest of the safetensors files of a folder: of their names, sizes and content.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from finetune_cot.artifacts.ids import CheckpointId, ModelMetadataId, ResultsId, save_name
+from finetune_cot.artifacts.ids import CheckpointId, ModelMetadataId, ResultsId
 from finetune_cot.artifacts.keys import check_key, model_slug
 from finetune_cot.artifacts.results import ResultRow, append_result, read_results
 from finetune_cot.artifacts.students import Student
@@ -16,9 +16,21 @@ from finetune_cot.config.train import TrainConfig
 from finetune_cot.errors import DataError, UsageError
 from finetune_cot.models.registry import check_available
 from finetune_cot.pipeline.progress import say
-from finetune_cot.pipeline.subject import fingerprint
-from finetune_cot.pipeline.train_checks import check_precision, check_start, training_device
-from finetune_cot.pipeline.train_data import Parts, TrainingData, divide, read_training_data, texts_digest
+from finetune_cot.pipeline.subject import start_digest
+from finetune_cot.pipeline.train_checks import (
+    check_precision,
+    check_start,
+    settled_precision,
+    training_device,
+)
+from finetune_cot.pipeline.train_data import (
+    Parts,
+    TrainingData,
+    divide,
+    read_training_data,
+    texts_digest,
+    trained_name,
+)
 from finetune_cot.pipeline.train_run import RunPlan, RunResult, check_folder, perform, run_config
 
 _LOGGER_PACKAGES = {"tensorboard": "tensorboard", "trackio": "trackio", "wandb": "wandb"}
@@ -105,16 +117,13 @@ def _settled(config: TrainConfig) -> TrainConfig:
                 where="--logger",
                 remedy="run: pip install 'finetune-cot[logging]'",
             )
-    names = {"32": "32-true", "16": "16-mixed", "bf16": "bf16-mixed"}
     return replace(
-        config,
-        precision=names.get(config.precision, config.precision),
-        train_key=check_key(config.train_key or config.method, "train key"),
+        settled_precision(config), train_key=check_key(config.train_key or config.method, "train key")
     )
 
 
 def _parts(data: TrainingData, config: TrainConfig) -> Parts:
-    parts = divide(data, config)
+    parts = divide(data, config, config.task_idxes, config.dev_tasks)
     if not parts.train:
         raise DataError(
             "there is nothing to train on: every question is in the dev set",
@@ -130,13 +139,13 @@ def _parts(data: TrainingData, config: TrainConfig) -> Parts:
 
 def _plan(config: TrainConfig, data: TrainingData, parts: Parts, device: str) -> RunPlan:
     base = model_slug(config.model_key)
-    folder = CheckpointId(_save_name(config, data), config.run).path(config.saved_dir)
+    folder = CheckpointId(trained_name(config, data), config.run).path(config.saved_dir)
     inputs = {
         "training samples": texts_digest(parts.train, data.template),
         "dev samples": texts_digest(parts.dev, data.template),
     }
     if config.load_model_dir is not None:
-        inputs["weights to start from"] = _start_digest(config.load_model_dir)
+        inputs["weights to start from"] = start_digest(config.load_model_dir)
     student = Student(
         model_key=config.model_key,
         finetune_key=data.finetune_key,
@@ -152,17 +161,6 @@ def _plan(config: TrainConfig, data: TrainingData, parts: Parts, device: str) ->
     return RunPlan(config, folder, student, metadata, parts, device, inputs)
 
 
-def _start_digest(folder: Path) -> str:
-    from finetune_cot.artifacts.checkpoints import is_checkpoint, weights_folder
-
-    return fingerprint(weights_folder(folder) if is_checkpoint(folder) else folder)
-
-
-def _save_name(config: TrainConfig, data: TrainingData) -> str:
-    method = f"lora_r_{config.lora_rank}" if config.method == "lora" else ""
-    return save_name(data.source, model_slug(config.model_key), method, config.save_name)
-
-
 def _told(data: TrainingData, parts: Parts) -> str:
     left_out = f"; {data.left_out} left out, with nothing to learn in them" if data.left_out else ""
     return (
@@ -172,12 +170,12 @@ def _told(data: TrainingData, parts: Parts) -> str:
 
 
 def _planned(plans: Sequence[RunPlan], states: Sequence[str], data: TrainingData) -> TrainResult:
-    from finetune_cot.pipeline.train_run import training_settings
+    from finetune_cot.pipeline.trainable import training_settings
     from finetune_cot.training.fit import total_steps
 
     first = plans[0]
     samples, dev_samples = len(first.parts.train), len(first.parts.dev)
-    steps = total_steps(samples, training_settings(first))
+    steps = total_steps(samples, training_settings(first.config, first.device))
     plan = {
         "model": first.config.model_key,
         "device": first.device,

@@ -2,10 +2,14 @@
 
 import importlib.util
 from collections.abc import Sequence
+from typing import TypeVar
 
 from finetune_cot.artifacts.checkpoints import is_checkpoint, weights_folder
-from finetune_cot.config.train import TrainConfig
+from finetune_cot.config.options import replace
+from finetune_cot.config.training import TrainingOptions
 from finetune_cot.errors import ModelError, UsageError
+
+Options = TypeVar("Options", bound=TrainingOptions)
 
 
 def training_device(devices: Sequence[str]) -> str:
@@ -39,6 +43,12 @@ def training_device(devices: Sequence[str]) -> str:
         raise UsageError(error.what, where="--devices", remedy=error.remedy) from None
 
 
+def settled_precision(config: Options) -> Options:
+    """The config with Lightning's full name of its precision."""
+    names = {"32": "32-true", "16": "16-mixed", "bf16": "bf16-mixed"}
+    return replace(config, precision=names.get(config.precision, config.precision))
+
+
 def check_precision(precision: str, device: str) -> None:
     """Refuse number formats that the device or the installed packages cannot compute in.
 
@@ -58,7 +68,7 @@ def check_precision(precision: str, device: str) -> None:
         raise UsageError(f"{precision} {wrong}", where="--precision", remedy="try bf16-mixed or 32-true")
 
 
-def check_start(config: TrainConfig) -> None:
+def check_start(config: TrainingOptions) -> None:
     """Refuse a folder to start from that does not fit the method.
 
     Raises:

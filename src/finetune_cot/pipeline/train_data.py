@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 from finetune_cot.artifacts.files import sha256_json
 from finetune_cot.artifacts.finetune_data import FinetuneData, read_finetune_json
-from finetune_cot.artifacts.ids import FinetuneDataId
-from finetune_cot.artifacts.keys import check_key
-from finetune_cot.config.train import TrainConfig
+from finetune_cot.artifacts.ids import FinetuneDataId, save_name
+from finetune_cot.artifacts.keys import check_key, model_slug
+from finetune_cot.config.training import DataOptions, TrainingOptions
 from finetune_cot.errors import DataError, UsageError
 from finetune_cot.prompts.conversation import RenderChat, conversation_segments
 from finetune_cot.prompts.segments import Segment
@@ -67,7 +67,7 @@ class Parts:
     """Numbers of the tasks that are trained on."""
 
 
-def read_training_data(config: TrainConfig) -> TrainingData:
+def read_training_data(config: DataOptions) -> TrainingData:
     """The samples that the config names: ``--finetune-key``, ``--data-path``, or else ``--dataset-key``.
 
     Raises:
@@ -91,7 +91,12 @@ def read_training_data(config: TrainConfig) -> TrainingData:
     return data
 
 
-def divide(data: TrainingData, config: TrainConfig) -> Parts:
+def divide(
+    data: TrainingData,
+    config: DataOptions,
+    task_idxes: Sequence[int] | None = None,
+    dev_tasks: str = "all",
+) -> Parts:
     """Hold out a share of the questions of each task; what is asked in one part is never asked in the other.
 
     A question that several tasks ask counts for the first of them. The division depends on ``--seed``, not on
@@ -101,12 +106,12 @@ def divide(data: TrainingData, config: TrainConfig) -> Parts:
     Raises:
         UsageError: there is no task of a number in ``--task-idxes``.
     """
-    indices = _task_indices(data.tasks, config.task_idxes)
+    indices = _task_indices(data.tasks, task_idxes)
     trained = {data.tasks[index] for index in indices}
     held_out = _held_out_questions(data.texts, config.dev_fraction, config.seed)
     train = [text for text in data.texts if text.task in trained and text.question.strip() not in held_out]
     dev = [text for text in data.texts if text.question.strip() in held_out]
-    if config.dev_tasks == "trained":
+    if dev_tasks == "trained":
         dev = [text for text in dev if text.task in trained]
     return Parts(tuple(_downsample(train, config.downsample, config.seed)), tuple(dev), indices)
 
@@ -138,12 +143,22 @@ def chat_renderer(tokenizer: Any) -> RenderChat | None:
     return render
 
 
+def trained_name(config: TrainingOptions, data: TrainingData) -> str:
+    """The save name of what is trained on some data.
+
+    Raises:
+        UsageError: a part of it cannot be one.
+    """
+    method = f"lora_r_{config.lora_rank}" if config.method == "lora" else ""
+    return save_name(data.source, model_slug(config.model_key), method, config.save_name)
+
+
 def texts_digest(texts: Iterable[TrainingText], template: str | None) -> str:
     """SHA-256 of samples and of how they are joined."""
     return sha256_json([template, [asdict(text) for text in texts]])
 
 
-def _finetune_data(config: TrainConfig, finetune_key: str) -> TrainingData:
+def _finetune_data(config: DataOptions, finetune_key: str) -> TrainingData:
     """The data of a key, or of several keys joined by ``+``, which are trained on together."""
     paths = [FinetuneDataId("custom", key).path(config.saved_dir) for key in finetune_key.split("+")]
     parts = [read_finetune_json(path) for path in paths]
@@ -175,7 +190,7 @@ def _stated_template(parts: Sequence[FinetuneData], where: str) -> str | None:
     return stated[0] if stated else None
 
 
-def _own_rationales(config: TrainConfig) -> TrainingData:
+def _own_rationales(config: DataOptions) -> TrainingData:
     if config.dataset_key is None:
         raise UsageError("no data are named", remedy="give --dataset-key, --finetune-key or --data-path")
     dataset = load_dataset(config.dataset_key, config.data_dir)
@@ -194,7 +209,7 @@ def _own_rationales(config: TrainConfig) -> TrainingData:
     )
 
 
-def _instruction_data(config: TrainConfig, data_path: str) -> TrainingData:
+def _instruction_data(config: DataOptions, data_path: str) -> TrainingData:
     if config.template is not None:
         raise UsageError("instruction data have a form of their own", where="--template")
     found = read_instruction_data(data_path, config.task_field)

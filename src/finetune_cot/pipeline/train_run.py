@@ -19,16 +19,18 @@ from finetune_cot.artifacts.manifest import (
     write_manifest,
 )
 from finetune_cot.artifacts.students import STUDENT_FILE, Student, read_student, write_student
-from finetune_cot.config.options import flag, replace, to_plain
+from finetune_cot.config.options import replace, to_plain
 from finetune_cot.config.train import TrainConfig
-from finetune_cot.errors import ArtifactError, DataError
+from finetune_cot.errors import ArtifactError
 from finetune_cot.pipeline.progress import progress, say
-from finetune_cot.pipeline.train_data import Parts, chat_renderer, text_segments
+from finetune_cot.pipeline.same_run import difference
+from finetune_cot.pipeline.train_data import Parts
+from finetune_cot.pipeline.trainable import Examples, encode_parts, load_trainable, training_settings
 
 if TYPE_CHECKING:
     from finetune_cot.batches.encoding import EncodedExample
     from finetune_cot.models.loading import LoadedModel
-    from finetune_cot.training.settings import TrainingOutcome, TrainingSettings
+    from finetune_cot.training.settings import TrainingOutcome
 
 MANIFEST, OUTCOME = "manifest.json", "outcome.json"
 
@@ -105,8 +107,8 @@ def perform(plan: RunPlan, show_example: bool) -> RunResult:
     """
     if _state(plan) == "finished":
         return _reuse(plan)
-    model, loaded = _load(plan)
-    examples = _encode(plan, loaded)
+    model, loaded = load_trainable(plan.config, plan.device)
+    examples = encode_parts(plan.parts, plan.student.template, plan.config.max_length, loaded)
     if show_example:
         _show_example(loaded, examples.train[0])
     with artifact_lock(plan.folder, "train"):
@@ -115,13 +117,6 @@ def perform(plan: RunPlan, show_example: bool) -> RunResult:
             return _reuse(plan)
         with _removed_unless_begun(plan.folder):
             return _train(plan, model, loaded, examples, state)
-
-
-@dataclass(frozen=True)
-class _Examples:
-    train: list["EncodedExample"]
-    dev: list["EncodedExample"]
-    too_long: int
 
 
 def check_folder(plan: RunPlan) -> State:
@@ -150,7 +145,9 @@ def _state(plan: RunPlan) -> State:
     path = plan.folder / MANIFEST
     if not path.exists() and not (plan.folder / LAST).exists():
         return "new"
-    different = _difference(plan) if path.exists() else "there is no manifest"
+    different: str | None = "there is no manifest"
+    if path.exists():
+        different = difference(read_manifest(path), plan.config, plan.inputs, _WITHOUT_EFFECT)
     if different is None:
         return "finished" if read_manifest(path).outputs else "unfinished"
     if not plan.config.overwrite:
@@ -162,18 +159,6 @@ def _state(plan: RunPlan) -> State:
     return "other"
 
 
-def _difference(plan: RunPlan) -> str | None:
-    """What tells the run from the one whose manifest is there; None where they are the same."""
-    manifest = read_manifest(plan.folder / MANIFEST)
-    for name, value in to_plain(plan.config).items():
-        if name not in _WITHOUT_EFFECT and manifest.config.get(name) != value:
-            return f"{flag(name)} was {manifest.config.get(name)}, not {value}"
-    for name in sorted(manifest.inputs.keys() | plan.inputs.keys()):
-        if manifest.inputs.get(name) != plan.inputs.get(name):
-            return f"the {name} were others"
-    return None
-
-
 def _reuse(plan: RunPlan) -> RunResult:
     verify_outputs(plan.folder, read_manifest(plan.folder / MANIFEST))
     say(f"{plan.folder.name} is there already, trained in the same way: nothing to do")
@@ -183,66 +168,6 @@ def _reuse(plan: RunPlan) -> RunResult:
     return RunResult(**{**values, "checkpoint": str(plan.folder), "resumed": False, "reused": True})
 
 
-def _load(plan: RunPlan) -> tuple[Any, "LoadedModel"]:
-    """The model with what is to be trained, and what was loaded with it."""
-    from finetune_cot.models.finetuned import load_finetuned
-    from finetune_cot.models.loading import load_model
-    from finetune_cot.training.lora import add_lora, resume_lora
-
-    config = plan.config
-    if config.load_model_dir is not None:
-        loaded = load_finetuned(
-            config.load_model_dir,
-            model_key=config.model_key,
-            precision=config.precision,
-            device=plan.device,
-            merged=config.method == "full",
-        )
-        if config.method == "lora":
-            return resume_lora(loaded.model, rank=config.lora_rank, where=config.load_model_dir), loaded
-    else:
-        loaded = load_model(config.model_key, precision=config.precision, device=plan.device)
-    if config.method == "full":
-        return loaded.model.requires_grad_(True), loaded
-    adapted = add_lora(
-        loaded.model,
-        base_name=loaded.base_name,
-        rank=config.lora_rank,
-        alpha=config.lora_alpha,
-        dropout=config.lora_dropout,
-        targets=config.lora_targets,
-        seed=config.seed + config.run,
-    )
-    return adapted, loaded
-
-
-def _encode(plan: RunPlan, loaded: "LoadedModel") -> _Examples:
-    from finetune_cot.batches.encoding import encode
-
-    render = chat_renderer(loaded.tokenizer)
-    parts = []
-    for texts in (plan.parts.train, plan.parts.dev):
-        segments = [text_segments(text, plan.student.template, loaded.model_type, render) for text in texts]
-        parts.append(
-            [
-                encode(loaded.tokenizer, loaded.model_type, pieces, text.sample_index, text.task)
-                for text, pieces in zip(texts, segments, strict=True)
-            ]
-        )
-    train, dev = ([item for item in part if item.length <= plan.config.max_length] for part in parts)
-    too_long = sum(map(len, parts)) - len(train) - len(dev)
-    if not train:
-        shortest = min(item.length for item in parts[0])
-        raise DataError(
-            f"every training sample is longer than {plan.config.max_length} tokens",
-            where="--max-length",
-            remedy=f"the shortest has {shortest}",
-        )
-    if too_long:
-        say(f"{too_long} samples are longer than {plan.config.max_length} tokens and left out")
-    return _Examples(train, dev, too_long)
-
-
 def _show_example(loaded: "LoadedModel", example: "EncodedExample") -> None:
     from finetune_cot.batches.encoding import show_masked
 
@@ -250,7 +175,7 @@ def _show_example(loaded: "LoadedModel", example: "EncodedExample") -> None:
     say(f"A training sample; the model learns to write what is in [[ ]]:\n{text}\n")
 
 
-def _train(plan: RunPlan, model: Any, loaded: "LoadedModel", examples: _Examples, state: State) -> RunResult:
+def _train(plan: RunPlan, model: Any, loaded: "LoadedModel", examples: Examples, state: State) -> RunResult:
     from finetune_cot.training.callbacks import clear_folder
     from finetune_cot.training.fit import fine_tune, total_batches
     from finetune_cot.training.weights import trainable_weights
@@ -265,7 +190,13 @@ def _train(plan: RunPlan, model: Any, loaded: "LoadedModel", examples: _Examples
     resumed = (folder / LAST).exists()
     if resumed:
         say(f"{folder.name} goes on from its last checkpoint")
-    settings = training_settings(plan)
+    settings = training_settings(
+        config,
+        plan.device,
+        checkpoint_every=config.checkpoint_every,
+        keep_epochs=config.keep_epochs,
+        loggers=config.logger,
+    )
     batches = total_batches(len(examples.train), settings)
     with progress(f"train run {config.run}", batches, "batches") as report:
         outcome = fine_tune(
@@ -279,33 +210,8 @@ def _train(plan: RunPlan, model: Any, loaded: "LoadedModel", examples: _Examples
     return result
 
 
-def training_settings(plan: RunPlan) -> "TrainingSettings":
-    """How the run is trained."""
-    from finetune_cot.training.settings import TrainingSettings
-
-    config = plan.config
-    return TrainingSettings(
-        epochs=config.epochs,
-        lr=config.lr,
-        weight_decay=config.weight_decay,
-        schedule=config.schedule,
-        warmup=config.warmup,
-        gradient_clip=config.gradient_clip,
-        batch_size=config.batch_size,
-        inference_batch_size=config.inference_batch_size,
-        accumulate=config.accumulate,
-        precision=config.precision,
-        device=plan.device,
-        seed=config.seed + config.run,
-        checkpoint_every=config.checkpoint_every,
-        keep_epochs=config.keep_epochs,
-        gradient_checkpointing=config.gradient_checkpointing,
-        loggers=config.logger,
-    )
-
-
 def _result(
-    plan: RunPlan, outcome: "TrainingOutcome", parameters: int, examples: _Examples, resumed: bool
+    plan: RunPlan, outcome: "TrainingOutcome", parameters: int, examples: Examples, resumed: bool
 ) -> RunResult:
     last, best = outcome.epochs[-1], outcome.best
     return RunResult(

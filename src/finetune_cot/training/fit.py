@@ -82,6 +82,7 @@ def _trainer(
     settings: TrainingSettings, folder: Path, log: TrainingLog, report: Callable[[int], None]
 ) -> lightning.Trainer:
     accelerator, _, index = settings.device.partition(":")
+    checkpoints = Checkpoints(folder, log, settings.checkpoint_every, settings.keep_epochs)
     return lightning.Trainer(
         accelerator=accelerator,
         devices=[int(index)] if index else 1,
@@ -90,11 +91,8 @@ def _trainer(
         accumulate_grad_batches=settings.accumulate,
         gradient_clip_val=settings.gradient_clip or None,
         plugins=[SafetensorsCheckpointIO()],
-        callbacks=[
-            log,
-            Checkpoints(folder, log, settings.checkpoint_every, settings.keep_epochs),
-            ProgressReport(report),
-        ],
+        callbacks=[log, *([] if settings.only_outcome else [checkpoints]), ProgressReport(report)],
+        check_val_every_n_epoch=settings.epochs if settings.only_outcome else 1,
         logger=[make_logger(name, folder) for name in settings.loggers],
         num_sanity_val_steps=0,
         enable_checkpointing=False,

@@ -29,6 +29,8 @@ class TrainingSettings:
     checkpoint_every: int = 100
     """Optimizer steps between checkpoints within an epoch."""
     keep_epochs: bool = False
+    only_outcome: bool = False
+    """Whether only the losses at the end are wanted: no checkpoints, one dev pass after the last epoch."""
     gradient_checkpointing: bool = False
     loggers: tuple[str, ...] = ()
     """Of tensorboard, trackio and wandb; the CSV files are always written."""

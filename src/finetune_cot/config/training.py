@@ -1,0 +1,91 @@
+"""Options of every command about training: the data, the adapter, the optimizer."""
+
+from pathlib import Path
+
+from finetune_cot.config import shared
+from finetune_cot.config.checks import not_negative, positive, share
+from finetune_cot.config.options import command_config, option
+
+
+@command_config
+class DataOptions:
+    """Which model, and which samples in which form."""
+
+    model_key: str = shared.model_key()
+    finetune_key: str | None = shared.finetune_key(
+        "Training data that `build-finetune-data` wrote; several, joined by +, are trained on together."
+    )
+    dataset_key: str | None = shared.dataset_key(
+        "bundled", "Data set whose own rationales or answers are trained on, where no other data is named."
+    )
+    data_path: str | None = option(
+        None, "Instruction data: a JSONL, JSON, CSV or Parquet file, a folder, or a Hugging Face data set."
+    )
+    task_field: str = shared.task_field()
+    downsample: float = shared.downsample()
+    split_key: str = shared.split_key()
+    template: str | None = option(
+        None,
+        "How question, rationale and answer are joined; ft_cot_token, or ft_token without rationales.",
+        choices=("ft_token", "ft_natural", "ft_cot_token", "ft_cot_natural"),
+    )
+    dev_fraction: float = option(
+        0.1, "Share of the training questions of each task held out as dev set.", check=share
+    )
+    max_length: int = option(
+        512, "Tokens of a sample, at most; longer ones are left out and counted.", check=positive
+    )
+    seed: int = shared.seed()
+    run: int = shared.run()
+    save_name: str | None = option(None, "Added to the checkpoint's name.", values="saved_names")
+    saved_dir: Path = shared.saved_dir()
+    data_dir: Path = shared.data_dir()
+
+
+@command_config
+class AdapterOptions:
+    """What of the model is trained."""
+
+    method: str = option("lora", "What is trained.", choices=("lora", "full"))
+    lora_rank: int = option(4, "Rank of LoRA's matrices.", check=positive)
+    lora_alpha: float = option(32.0, "LoRA's scale times its rank.", check=positive)
+    lora_dropout: float = option(0.0, "Dropout before LoRA's first matrix.", check=share)
+    lora_targets: tuple[str, ...] | None = option(
+        None, "Modules that get LoRA, or all-linear; by default those usual for the model's family."
+    )
+    load_model_dir: Path | None = option(
+        None,
+        "Start from this adapter, with its alpha and targets; with --method full from this model.",
+        values="saved_models",
+    )
+
+
+@command_config
+class OptimizerOptions:
+    """How it is trained."""
+
+    epochs: int = option(3, "Passes over the training data.", check=positive)
+    lr: float = option(3e-4, "Learning rate.", check=positive)
+    weight_decay: float = option(0.0, "AdamW's weight decay.", check=not_negative)
+    schedule: str = option(
+        "linear", "Course of the learning rate after warm-up.", choices=("linear", "cosine", "constant")
+    )
+    warmup: float = option(
+        0.03, "Share of the optimizer steps in which the learning rate rises.", check=share
+    )
+    gradient_clip: float = option(1.0, "Largest norm of the gradient; 0 for none.", check=not_negative)
+    batch_size: int = option(8, "Samples of a batch.", check=positive)
+    inference_batch_size: int = option(
+        32, "Samples of a batch when the dev loss is measured.", check=positive
+    )
+    accumulate: int = option(1, "Batches of an optimizer step.", check=positive)
+    precision: str = shared.precision()
+    devices: tuple[str, ...] = option(
+        ("auto",), "Where to train: auto, 1 (device), cpu, mps, cuda, or a GPU such as 0 or cuda:1."
+    )
+    gradient_checkpointing: bool = option(False, "Compute activations twice to save memory.")
+
+
+@command_config
+class TrainingOptions(OptimizerOptions, AdapterOptions, DataOptions):
+    """All that a training takes."""
