@@ -84,14 +84,14 @@ def test_downsampling_takes_from_every_task_and_leaves_the_dev_set() -> None:
 
 def test_tasks_by_their_number_in_the_sorted_list() -> None:
     data = data_of(texts(30, tasks=3))
-    parts = divide(data, TrainConfig(), task_idxes=(2, 0))
+    parts = divide(data, TrainConfig(), (2, 0), "trained")
     assert parts.task_indices == (0, 2)
     assert {text.task for text in parts.train} == {text.task for text in parts.dev} == {"task_0", "task_2"}
-    wide = divide(data, TrainConfig(task_idxes=(2,), dev_tasks="all"))
+    wide = divide(data, TrainConfig(), (2,))
     assert {text.task for text in wide.train} == {"task_2"}
     assert {text.task for text in wide.dev} == {"task_0", "task_1", "task_2"}
     with pytest.raises(UsageError, match=r"--task-idxes: there is no task 3: there are 3, from 0; 0 task_0"):
-        divide(data, TrainConfig(task_idxes=(3,)))
+        divide(data, TrainConfig(), (3,))
 
 
 def test_built_training_data(saved_dir: Path) -> None:
