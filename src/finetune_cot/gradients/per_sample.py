@@ -154,12 +154,21 @@ class Recorder:
     @torch.no_grad()
     def _head_is_last(self) -> bool:
         """Whether logits are the head's output as it is, as they are not in Gemma 2 or Cohere."""
-        token = torch.zeros(1, 1, dtype=torch.long, device=self._head.weight.device)
-        outputs: list[Tensor] = []
-        handle = self._head.register_forward_hook(lambda head, args, output: outputs.append(output))
-        logits = self._forward(Batch(token, token + 1, token, ("",), (0,), 1))
-        handle.remove()
-        return len(outputs) == 1 and torch.equal(outputs[0].float(), logits.float())
+        token = torch.ones(1, 1, dtype=torch.long, device=self._head.weight.device)
+        given: list[Tensor] = []
+
+        def replace(head: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+            # Whatever comes after the head shows on numbers of all sizes.
+            values = torch.linspace(-50, 50, output.numel(), dtype=output.dtype, device=output.device)
+            given.append(values.view_as(output))
+            return given[-1]
+
+        handle = self._head.register_forward_hook(replace)
+        try:
+            logits = self._forward(Batch(token, token, token, ("",), (0,), 1))
+        finally:
+            handle.remove()
+        return len(given) == 1 and torch.equal(given[0].float(), logits.float())
 
     def _watch(self, place: int) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor | None]:
         def keep(layer: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
