@@ -19,6 +19,7 @@ from finetune_cot.tasks.reasoning import load_dataset
 from finetune_cot.tasks.sample import Sample
 from finetune_cot.tasks.splits import load_split
 from tests.reporting.made_up import write_completions, write_epochs, write_student_metadata
+from tests.reporting.made_up_estimates import ESTIMATES, NAME, TASKS, write_approximation, write_comparison
 
 DATASET = "bundled_one_step_word_problem"
 BASE = CompletionId("m", "zs_cot", DATASET)
@@ -89,8 +90,74 @@ def test_everything_saved_is_reported(saved_dir: Path) -> None:
     assert rows(result, "results") == [{"name": "Alpaca_m", "task_indices": "0 2", "loss": "1.5"}]
 
 
+def test_estimates_are_told_of_beside_the_truth(saved_dir: Path) -> None:
+    write_comparison(saved_dir)
+    write_comparison(saved_dir, 20, TASKS[:6], repeated=0, estimates="E_dim_9_run_0", truth_name="E")
+    write_approximation(saved_dir)
+    result = run(saved_dir, figure_format=("png",))
+    assert result.left_out == []
+    first, second = result.comparisons
+    assert (first.name, first.truth, first.estimator) == (ESTIMATES, NAME, "gradex")
+    assert (second.name, second.noise_floor) == ("E_dim_9_run_0", None)
+    assert first.subsets > second.subsets
+    assert (result.spearman, result.pearson) == (first.agreement.spearman, first.agreement.pearson)
+    assert (result.spearman or 0) > 0.8
+    assert 0 < (result.relative_error_mean or 0) < (result.relative_error_max or 0)
+    assert list(result.baselines) == ["additive datamodel", "target is in the subset", "gradient cosine"]
+    assert result.baselines["gradient cosine"].relative_error_mean is None
+    assert result.noise_floor is not None
+    assert (result.noise_floor.runs, result.noise_floor.subsets) == (2, 6)
+    assert result.speedup == first.speedup is not None
+    text = result.report_md.read_text(encoding="utf-8")
+    assert re.findall("^## (.*)$", text, re.MULTILINE) == [
+        "Estimate versus truth: E_dim_9_run_0",
+        f"Estimate versus truth: {ESTIMATES}",
+        "What an estimate costs",
+        "Approximation error",
+        "Losses by subset of tasks",
+    ]
+    assert len(result.figures) == 5
+    overview = rows(result, f"agreement_{ESTIMATES}")
+    assert [float(row["all"]) for row in overview[:1]] == [result.spearman]
+    inputs = read_manifest(result.path / "manifest.json").inputs
+    assert {f"results/{ESTIMATES}/cosine.csv", f"results/{NAME}_run_2/results.csv"} <= inputs.keys()
+    only = run(saved_dir, results="E_dim_9_run_0")
+    assert [item.name for item in only.comparisons] == ["E_dim_9_run_0"]
+    assert only.spearman == second.agreement.spearman
+
+
+def test_where_there_is_nothing_to_compare_nothing_is_told(saved_dir: Path) -> None:
+    write_comparison(saved_dir)
+    (saved_dir / "results" / NAME / "results.csv").unlink()
+    result = run(saved_dir)
+    assert (result.spearman, result.noise_floor, result.speedup) == (None, None, None)
+    assert (result.baselines, result.comparisons) == ({}, [])
+    with pytest.raises(ArtifactError, match="holds no estimates of subsets whose truth is there"):
+        run(saved_dir, results=ESTIMATES)
+
+
+def test_torn_estimates_hide_nothing_else(saved_dir: Path) -> None:
+    write_comparison(saved_dir)
+    write_comparison(saved_dir, estimates="E_dim_9_run_0", truth_name="E")
+    (saved_dir / "results" / ESTIMATES / "estimates.json").write_text("{")
+    (saved_dir / "gradients" / ESTIMATES / "approximation.json").write_text('{"distances": [1]}')
+    (saved_dir / "results" / "E_dim_9_run_0" / "cosine.csv").write_text("torn")
+    result = run(saved_dir)
+    assert [item.name for item in result.comparisons] == ["E_dim_9_run_0"]
+    assert sorted(item.what for item in result.left_out) == [
+        f"gradients/{ESTIMATES}/approximation.json",
+        "results/E_dim_9_run_0/cosine.csv",
+        "results/E_dim_9_run_0/estimates.json",
+        f"results/{ESTIMATES}/estimates.json",
+    ]
+    with pytest.raises(ArtifactError, match="is torn or no JSON"):
+        run(saved_dir, results=ESTIMATES)
+
+
 def test_every_link_leads_to_a_file_and_every_file_is_told_of(saved_dir: Path) -> None:
     write_everything(saved_dir)
+    write_comparison(saved_dir)
+    write_approximation(saved_dir)
     odd = CompletionId("a|b$c$(x)", "zs", DATASET)
     write_completions(saved_dir, odd, part("test"), lambda *_: True)
     result = run(saved_dir, figure_format=("svg", "png"))

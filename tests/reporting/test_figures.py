@@ -7,7 +7,21 @@ import pytest
 
 from finetune_cot.errors import UsageError
 from finetune_cot.reporting.bars import KINDS
-from finetune_cot.reporting.charts import Bar, BarChart, Change, ChangeChart, Chart, Line, LineChart, Point
+from finetune_cot.reporting.charts import (
+    Bar,
+    BarChart,
+    Change,
+    ChangeChart,
+    Chart,
+    Cloud,
+    Line,
+    LineChart,
+    Panel,
+    Point,
+    ScatterChart,
+    ScoreChart,
+    ScoreRow,
+)
 from finetune_cot.reporting.figures import draw, require_matplotlib, save_figures
 
 BARS = tuple(
@@ -15,6 +29,14 @@ BARS = tuple(
     for number, value in enumerate([0.0, 2.0, 50.0, 99.0, 100.0] * 8)
 )
 LONG = "a-very-long-key-" * 8
+PANEL = Panel(
+    LONG,
+    "ρ = 0.5",  # noqa: RUF001
+    (
+        Cloud("subset holds the task", (0.001, 0.0021), (0.002, 0.0012), 1),
+        Cloud("subset does not", (0.003,), (0.0025,), 0),
+    ),
+)
 CHARTS: dict[str, Chart] = {
     "bars": BarChart("bars", "Bars", "Accuracy (%)", BARS, KINDS),
     "odd names": BarChart("odd", "a$b_c$", "x", (Bar("$m$", LONG, 50, 5, "$x^2$", "new kind"),), KINDS),
@@ -40,6 +62,36 @@ CHARTS: dict[str, Chart] = {
         "before",
         "after",
         tuple(Change(f"task {n}", 2.0, 1.0 + n) for n in range(30)),
+    ),
+    "scatter": ScatterChart("scatter", LONG, LONG, "Loss", (PANEL,) * 12, identity=True),
+    "scatter of one panel": ScatterChart(
+        "scatter", "$x$", "Loss", "Loss", (Panel("a", "", (Cloud("", (1.0,), (1.0,), 2),)),), identity=True
+    ),
+    "scatter of scores": ScatterChart("scatter", "Scores", "Score", "Loss", (PANEL,) * 5, identity=False),
+    "scores": ScoreChart(
+        "scores",
+        LONG,
+        "Loss",
+        ("estimate", "truth"),
+        tuple(ScoreRow(f"{LONG} {n}", (n - 15.0, None if n == 3 else 12.0 - n)) for n in range(38)),
+    ),
+    "by magnitude": LineChart(
+        "log",
+        "Log",
+        "Distance",
+        "Error",
+        (Line("with", (Point(2, 0.0004, 0.0005), Point(10, 30)), 0),),
+        percent=False,
+        log=True,
+    ),
+    "within a magnitude": LineChart(
+        "log",
+        "Log",
+        "Distance",
+        "Error",
+        (Line("with", (Point(2, 2.1), Point(10, 8.7)), 0),),
+        False,
+        log=True,
     ),
 }
 

@@ -30,8 +30,29 @@ def _show(result: "ReportResult") -> None:
     ]
     if rows:
         show_table(("model", "method", "training", "dataset", "n", "accuracy"), rows)
+    if result.comparisons:
+        _show_agreement(result)
     typer.echo(f"report    {result.report_md}")
     typer.echo(f"tables    {len(result.tables)}")
     typer.echo(f"figures   {len(result.figures)}")
     if result.left_out:
         typer.echo(f"left out  {len(result.left_out)}, named in the report")
+
+
+def _show_agreement(result: "ReportResult") -> None:
+    """Estimators beside the truth, one a line; correlations over all subsets and within the two kinds."""
+    rows = []
+    for item in result.comparisons:
+        named = {item.estimator: item.agreement, **item.baselines}
+        if item.noise_floor is not None:
+            named["truth, another seed"] = item.noise_floor.agreement
+        for name, found in named.items():
+            correlations = (found.spearman, found.spearman_holding, found.spearman_not_holding, found.pearson)
+            error = "" if found.relative_error_mean is None else f"{found.relative_error_mean:.1%}"
+            numbers = ("" if value is None else f"{value:.2f}" for value in correlations)
+            rows.append((item.name, name, item.subsets, *numbers, error))
+    columns = ("estimates", "estimator", "subsets", "spearman", "holding", "not_holding", "pearson", "error")
+    show_table(columns, rows)
+    for item in result.comparisons:
+        if item.speedup is not None:
+            typer.echo(f"speedup   {item.speedup:.1f} x over fine-tuning on 100 subsets ({item.name})")

@@ -43,6 +43,10 @@ def _finetune_keys() -> list[str]:
     return sorted({path.stem.removeprefix("F_") for path in _saved().glob("finetune_data/P_custom/F_*.json")})
 
 
+def _estimates() -> list[str]:
+    return sorted(path.parent.name for path in _saved().glob("results/*/estimates.json"))
+
+
 def _saved() -> Path:
     return Path(os.environ.get("FTCOT_SAVED_DIR", "saved"))
 
@@ -53,4 +57,5 @@ _SOURCES = {
     "saved_models": _saved_models,
     "saved_names": _saved_names,
     "finetune_keys": _finetune_keys,
+    "estimates": _estimates,
 }

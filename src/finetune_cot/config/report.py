@@ -12,6 +12,9 @@ class ReportConfig:
 
     name: str = option("report", "Name of the folder under saved/reports.")
     dataset_key: str | None = shared.dataset_key(None, "Only completions of this data set.")
+    results: str | None = option(
+        None, "Only the estimates of this folder under saved/results.", values="estimates"
+    )
     split: str = shared.part("test")
     split_key: str = shared.split_key()
     checker: str = shared.checker()

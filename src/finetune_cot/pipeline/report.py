@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from finetune_cot.artifacts.completions import journal_path
 from finetune_cot.artifacts.files import sha256_file, write_directory_atomic
@@ -14,7 +15,16 @@ from finetune_cot.config.options import to_plain
 from finetune_cot.config.report import ReportConfig
 from finetune_cot.errors import ArtifactError
 from finetune_cot.pipeline.progress import progress, say
+from finetune_cot.reporting.agreement import (
+    ALL,
+    HOLDING,
+    NOT_HOLDING,
+    Agreements,
+    Scored,
+    agreements,
+)
 from finetune_cot.reporting.charts import Chart
+from finetune_cot.reporting.comparisons import ESTIMATES
 from finetune_cot.reporting.figures import require_matplotlib, save_figures
 from finetune_cot.reporting.findings import Findings, LeftOut
 from finetune_cot.reporting.gather import Scope, completion_files, gather
@@ -46,6 +56,52 @@ class AccuracyRow:
 
 
 @dataclass(frozen=True)
+class Correlations:
+    """Agreement with the truth over all subsets, and Spearman's correlation within two kinds of them."""
+
+    spearman: float | None
+    spearman_holding: float | None
+    """Within the subsets that hold the target task."""
+    spearman_not_holding: float | None
+    spearman_mean_loss: float | None
+    """For the loss averaged over the tasks."""
+    pearson: float | None
+    relative_error_mean: float | None
+    """0.01 is one percent; None for scores that are no losses."""
+    relative_error_max: float | None
+
+
+@dataclass(frozen=True)
+class NoiseOfTruth:
+    """What another seed changes, and how well the truth agrees with itself."""
+
+    std: float
+    """Standard deviation between seeds, nats a token."""
+    spread: float
+    """Standard deviation of the truth over subsets, nats a token."""
+    subsets: int
+    runs: int
+    agreement: Correlations
+
+
+@dataclass(frozen=True)
+class EstimateVersusTruth:
+    """One set of estimates beside its truth."""
+
+    name: str
+    truth: str
+    estimator: str
+    subsets: int
+    """Subsets that are scored: those used for calibration are not."""
+    agreement: Correlations
+    interval: tuple[float, float] | None
+    """95 % of Spearman's correlation over all subsets."""
+    baselines: dict[str, Correlations]
+    noise_floor: NoiseOfTruth | None
+    speedup: float | None
+
+
+@dataclass(frozen=True)
 class ReportResult:
     """Where the report lies, and the accuracies in it."""
 
@@ -53,6 +109,19 @@ class ReportResult:
     report_md: Path
     tables: list[Path]
     figures: list[Path]
+    spearman: float | None = None
+    """Of the main estimator over all subsets, mean over the target tasks; of the first of ``comparisons``."""
+    pearson: float | None = None
+    relative_error_mean: float | None = None
+    relative_error_max: float | None = None
+    baselines: dict[str, Correlations] = field(default_factory=dict)
+    """The other estimators on the same subsets, by name."""
+    noise_floor: NoiseOfTruth | None = None
+    """None where no subset was fine-tuned with another seed."""
+    speedup: float | None = None
+    """Over fine-tuning on 100 subsets, meta-training and gradient pass included."""
+    comparisons: list[EstimateVersusTruth] = field(default_factory=list)
+    """Every set of estimates for which there is a truth, the one with the most subsets first."""
     accuracy: list[AccuracyRow] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
 
@@ -73,16 +142,18 @@ def report(config: ReportConfig) -> ReportResult:
     if config.dataset_key is not None:
         check_key(config.dataset_key, "data set key")
     findings = _gather(config)
+    compared = [agreements(item) for item in findings.comparisons if config.results in (None, item.name)]
     for item in findings.left_out:
         say(f"left out: {item.what}: {item.reason}")
     with artifact_lock(folder, "report"):
         _refuse_other(folder)
-        tables, figures = _write(folder, config, findings, formats, running)
+        tables, figures = _write(folder, config, findings, compared, formats, running)
     return ReportResult(
         path=folder,
         report_md=folder / MARKDOWN,
         tables=[folder / name for name in tables],
         figures=[folder / name for name in figures],
+        **_agreement(compared),
         accuracy=_accuracy(findings),
         left_out=list(findings.left_out),
     )
@@ -105,6 +176,15 @@ def _gather(config: ReportConfig) -> Findings:
             where=config.saved_dir,
             remedy="run `ftcot demo`, `ftcot evaluate` or `ftcot train` first, or name its --saved-dir",
         )
+    if config.results is not None and config.results not in {item.name for item in findings.comparisons}:
+        reasons = [
+            item.reason for item in findings.left_out if item.what == f"results/{config.results}/{ESTIMATES}"
+        ]
+        raise ArtifactError(
+            reasons[0] if reasons else "holds no estimates of subsets whose truth is there",
+            where=config.saved_dir / "results" / config.results,
+            remedy="run `ftcot estimate` and `ftcot sample-truth` on the same list of subsets",
+        )
     if config.dataset_key is not None and not findings.measurements and not findings.left_out:
         raise ArtifactError(
             f"holds no completions of {config.dataset_key}",
@@ -115,10 +195,15 @@ def _gather(config: ReportConfig) -> Findings:
 
 
 def _write(
-    folder: Path, config: ReportConfig, findings: Findings, formats: Sequence[str], running: RunningCommand
+    folder: Path,
+    config: ReportConfig,
+    findings: Findings,
+    compared: Sequence[Agreements],
+    formats: Sequence[str],
+    running: RunningCommand,
 ) -> tuple[list[str], list[str]]:
     """Write the report's folder; gives the names of its tables and figures."""
-    content = sections(findings, config.split)
+    content = sections(findings, config.split, compared)
     tables = [table for section in content for table in (*section.tables, *section.data)]
     charts = [chart for section in content for chart in section.charts]
     with write_directory_atomic(folder) as temporary:
@@ -168,6 +253,54 @@ def _accuracy(findings: Findings) -> list[AccuracyRow]:
         )
         for entry in entries(findings.measurements)
     ]
+
+
+def _agreement(compared: Sequence[Agreements]) -> dict[str, Any]:
+    """What `ReportResult` tells of estimates; nothing where there are none."""
+    every = sorted(map(_versus_truth, compared), key=lambda item: (-item.subsets, item.name))
+    if not every:
+        return {}
+    first = every[0]
+    return {
+        "spearman": first.agreement.spearman,
+        "pearson": first.agreement.pearson,
+        "relative_error_mean": first.agreement.relative_error_mean,
+        "relative_error_max": first.agreement.relative_error_max,
+        "baselines": first.baselines,
+        "noise_floor": first.noise_floor,
+        "speedup": first.speedup,
+        "comparisons": every,
+    }
+
+
+def _versus_truth(found: Agreements) -> EstimateVersusTruth:
+    noise = found.noise_floor
+    return EstimateVersusTruth(
+        name=found.comparison.name,
+        truth=found.comparison.truth_name,
+        estimator=found.main.name,
+        subsets=len(found.comparison.truth),
+        agreement=_correlations(found.main),
+        interval=found.main.by_stratum[ALL].interval,
+        baselines={item.name: _correlations(item) for item in found.methods[1:]},
+        noise_floor=None
+        if noise is None
+        else NoiseOfTruth(noise.std, found.spread, noise.subsets, noise.runs, _correlations(noise.scored)),
+        speedup=found.comparison.costs.speedup,
+    )
+
+
+def _correlations(scored: Scored) -> Correlations:
+    every = scored.by_stratum[ALL]
+    return Correlations(
+        spearman=every.spearman,
+        spearman_holding=scored.by_stratum[HOLDING].spearman,
+        spearman_not_holding=scored.by_stratum[NOT_HOLDING].spearman,
+        spearman_mean_loss=scored.mean_loss.spearman,
+        pearson=every.pearson,
+        relative_error_mean=every.relative_error_mean,
+        relative_error_max=every.relative_error_max,
+    )
 
 
 def _refuse_other(folder: Path) -> None:

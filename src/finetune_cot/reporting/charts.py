@@ -64,6 +64,8 @@ class LineChart:
     """Whether the values are percentages, shown on the whole scale from 0 to 100."""
     doubling: bool = False
     """Whether the numbers along the bottom double from one to the next."""
+    log: bool = False
+    """Whether the values are shown by their magnitude, on a logarithmic scale."""
 
 
 @dataclass(frozen=True)
@@ -87,4 +89,59 @@ class ChangeChart:
     changes: tuple[Change, ...]
 
 
-Chart = BarChart | LineChart | ChangeChart
+@dataclass(frozen=True)
+class Cloud:
+    """Points of one kind."""
+
+    label: str
+    """Empty where there is no other kind to be told from."""
+    xs: tuple[float, ...]
+    ys: tuple[float, ...]
+    colour: int
+    """Number of the colour and of the marker."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Points on axes of their own."""
+
+    title: str
+    note: str
+    """A second line under the title."""
+    clouds: tuple[Cloud, ...]
+
+
+@dataclass(frozen=True)
+class ScatterChart:
+    """Panels of points, with the line on which both values are equal."""
+
+    name: str
+    title: str
+    x_label: str
+    y_label: str
+    panels: tuple[Panel, ...]
+    identity: bool
+    """Whether both axes are of the same kind, so that the line means something."""
+
+
+@dataclass(frozen=True)
+class ScoreRow:
+    """Values of one thing; None where there is none."""
+
+    label: str
+    values: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class ScoreChart:
+    """Bars to both sides of 0, several for each thing."""
+
+    name: str
+    title: str
+    x_label: str
+    series: tuple[str, ...]
+    """What each of a row's values is."""
+    rows: tuple[ScoreRow, ...]
+
+
+Chart = BarChart | LineChart | ChangeChart | ScatterChart | ScoreChart

@@ -6,7 +6,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from finetune_cot.errors import UsageError
-from finetune_cot.reporting.charts import Bar, BarChart, ChangeChart, Chart, Line, LineChart
+from finetune_cot.reporting.charts import (
+    Bar,
+    BarChart,
+    ChangeChart,
+    Chart,
+    Line,
+    LineChart,
+    Panel,
+    ScatterChart,
+    ScoreChart,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,6 +30,8 @@ BAR_COLOURS = ("#B3B3B3", "#56B4E9", "#0072B2", "#E69F00", "#D55E00")
 MARKERS = "osD^vP*X"
 MAX_LABEL, MAX_TITLE = 56, 80
 """Characters of a label and of a title; longer ones lose their middle."""
+MAX_PANEL_TITLE = 26
+PANELS_ACROSS = 4
 
 _WIDTH = 9.0  # inches
 _TEXT = 9  # points
@@ -76,7 +88,11 @@ def draw(chart: Chart) -> "Figure":
     """A figure of a chart."""
     if isinstance(chart, BarChart):
         return _draw_bars(chart)
-    return _draw_lines(chart) if isinstance(chart, LineChart) else _draw_changes(chart)
+    if isinstance(chart, LineChart):
+        return _draw_lines(chart)
+    if isinstance(chart, ScatterChart):
+        return _draw_scatter(chart)
+    return _draw_scores(chart) if isinstance(chart, ScoreChart) else _draw_changes(chart)
 
 
 def _draw_bars(chart: BarChart) -> "Figure":
@@ -128,6 +144,8 @@ def _draw_lines(chart: LineChart) -> "Figure":
     axes.set_ylabel(chart.y_label, fontsize=_TEXT)
     if chart.percent:
         axes.set_ylim(0, 100)
+    if chart.log and all(point.y > 0 for line in chart.lines for point in line.points):
+        _scale_by_magnitude(axes)
     axes.grid(color="#E6E6E6", zorder=0)
     _add_legend(axes, handles, [line.label for line in chart.lines])
     return figure
@@ -153,6 +171,18 @@ def _draw_line(axes: "Axes", line: Line) -> "ErrorbarContainer":
 
 def _cut(value: float, error: float | None) -> float:
     return min(error or 0.0, value)
+
+
+def _scale_by_magnitude(axes: "Axes") -> None:
+    """A logarithmic scale, marked with plain numbers rather than powers."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    steps = (1.0,) if high > 1000 * low else (1.0, 2.0, 5.0)
+    axes.yaxis.set_major_locator(LogLocator(subs=steps))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _mark_numbers(axes: "Axes", numbers: Sequence[float]) -> None:
@@ -187,6 +217,86 @@ def _draw_changes(chart: ChangeChart) -> "Figure":
     return figure
 
 
+def _draw_scatter(chart: ScatterChart) -> "Figure":
+    from matplotlib.figure import Figure
+
+    across = min(len(chart.panels), PANELS_ACROSS)
+    down = -(-len(chart.panels) // across)
+    side = _WIDTH / across if across > 1 else 0.6 * _WIDTH
+    figure = Figure(figsize=(side * across, 1.1 + side * down), layout="constrained")
+    _name_figure(figure, chart.title)
+    for number, panel in enumerate(chart.panels, start=1):
+        _draw_panel(figure.add_subplot(down, across, number), panel, chart.identity)
+    # the legend stands to the right of it
+    figure.supxlabel(_short(chart.x_label), x=0.06, ha="left", fontsize=_TEXT, parse_math=False)
+    figure.supylabel(chart.y_label, fontsize=_TEXT, parse_math=False)
+    clouds = {cloud.label: cloud.colour for panel in chart.panels for cloud in panel.clouds if cloud.label}
+    if clouds:
+        handles = [_cloud_handle(label, colour) for label, colour in clouds.items()]
+        figure.legend(
+            handles=handles, loc="outside lower right", ncols=len(handles), frameon=False, fontsize=_TEXT
+        )
+    return figure
+
+
+def _draw_panel(axes: "Axes", panel: Panel, identity: bool) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    for cloud in panel.clouds:
+        axes.scatter(
+            cloud.xs,
+            cloud.ys,
+            s=14,
+            color=COLOURS[cloud.colour],
+            marker=MARKERS[cloud.colour],
+            alpha=0.75,
+            linewidths=0,
+            zorder=3,
+        )
+    both = [value for cloud in panel.clouds for value in (*cloud.xs, *cloud.ys)]
+    if identity and both:
+        margin = 0.05 * (max(both) - min(both)) or 0.1
+        limits = min(both) - margin, max(both) + margin
+        axes.plot(limits, limits, color=_GREY, linewidth=1, linestyle="--", zorder=2)
+        axes.set_xlim(limits)
+        axes.set_ylim(limits)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(nbins=4))
+    title = f"{_short(panel.title, MAX_PANEL_TITLE)}\n{panel.note}"
+    axes.set_title(title, fontsize=_TEXT, parse_math=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=_TEXT - 1, color=_GREY)
+    axes.grid(color="#E6E6E6", zorder=0)
+    axes.set_axisbelow(True)
+
+
+def _cloud_handle(label: str, colour: int) -> Any:
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], linestyle="", marker=MARKERS[colour], color=COLOURS[colour], label=label)
+
+
+def _draw_scores(chart: ScoreChart) -> "Figure":
+    from matplotlib.patches import Patch
+
+    each = len(chart.series)
+    figure, axes = _figure(1.2 + (0.12 + 0.13 * each) * len(chart.rows), "")
+    _name_figure(figure, chart.title)  # from the figure's edge, since the bars' names may be long
+    thickness = 0.8 / each
+    for place, row in enumerate(chart.rows):
+        for number, value in enumerate(row.values):
+            if value is not None:
+                offset = (number - (each - 1) / 2) * thickness
+                axes.barh(place + offset, value, height=thickness, color=COLOURS[number], zorder=2)
+    axes.axvline(0, color=_GREY, linewidth=0.8, zorder=3)
+    axes.set_ylim(len(chart.rows) - 0.4, -0.6)
+    _name_lines(axes, [row.label for row in chart.rows])
+    axes.set_xlabel(chart.x_label, fontsize=_TEXT)
+    axes.grid(axis="x", color="#E6E6E6", zorder=0)
+    _add_legend(axes, [Patch(color=COLOURS[number]) for number in range(each)], chart.series)
+    return figure
+
+
 def _figure(height: float, title: str) -> tuple["Figure", "Axes"]:
     from matplotlib.figure import Figure
 
@@ -197,6 +307,11 @@ def _figure(height: float, title: str) -> tuple["Figure", "Axes"]:
     axes.tick_params(labelsize=_TEXT, color=_GREY)
     axes.set_axisbelow(True)
     return figure, axes
+
+
+def _name_figure(figure: "Figure", title: str) -> None:
+    shown = _short(title, MAX_TITLE)
+    figure.suptitle(shown, x=0.01, ha="left", fontsize=11, fontweight="bold", parse_math=False)
 
 
 def _name_lines(axes: "Axes", labels: Sequence[str]) -> None:

@@ -7,6 +7,7 @@ from finetune_cot.artifacts.ids import CompletionId
 from finetune_cot.artifacts.results import ResultRow
 from finetune_cot.artifacts.students import Student
 from finetune_cot.evaluation.scores import Score
+from finetune_cot.reporting.comparisons import Comparison
 from finetune_cot.training.settings import EpochLosses
 
 
@@ -80,6 +81,19 @@ class SubsetResults:
 
 
 @dataclass(frozen=True)
+class Approximation:
+    """Error of the first-order approximation of the margins at some distances, by seed."""
+
+    name: str
+    """Folder of the gradients."""
+    distances: tuple[float, ...]
+    """Relative to the norm of the weights."""
+    with_gradient: tuple[tuple[float, ...], ...]
+    """Relative squared error of each distance and seed."""
+    without_gradient: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True)
 class LeftOut:
     """Something that the report could not use."""
 
@@ -97,6 +111,8 @@ class Findings:
     training_runs: tuple[TrainingRun, ...] = ()
     training_data: tuple[TrainingData, ...] = ()
     results: tuple[SubsetResults, ...] = ()
+    comparisons: tuple[Comparison, ...] = ()
+    approximations: tuple[Approximation, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     inputs: tuple[str, ...] = ()
     """Paths of the files that were read, relative to ``saved/``."""

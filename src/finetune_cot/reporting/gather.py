@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from finetune_cot.artifacts.checkpoints import EPOCH_LOG
 from finetune_cot.artifacts.completions import read_completions
+from finetune_cot.artifacts.files import read_json
 from finetune_cot.artifacts.finetune_data import read_finetune_json
 from finetune_cot.artifacts.ids import (
     CompletionId,
@@ -21,7 +22,9 @@ from finetune_cot.artifacts.students import Student, read_student
 from finetune_cot.errors import ArtifactError, FtcotError
 from finetune_cot.evaluation.checkers import CHECKERS
 from finetune_cot.prompts.templates import temperature_of, template_of
+from finetune_cot.reporting.comparisons import ESTIMATES, Comparison, read_comparison
 from finetune_cot.reporting.findings import (
+    Approximation,
     Findings,
     LeftOut,
     Measurement,
@@ -31,6 +34,8 @@ from finetune_cot.reporting.findings import (
 from finetune_cot.reporting.logs import read_training_run
 from finetune_cot.reporting.naming import train_key_and_run
 from finetune_cot.reporting.scoring import Yardstick, score_part, yardstick
+
+APPROXIMATION = "approximation.json"
 
 Found = TypeVar("Found")
 Students = dict[tuple[str, str, str], Student]
@@ -80,14 +85,18 @@ def gather(scope: Scope, on_file: Callable[[int], None]) -> Findings:
     runs = [run for path in logs for run in reader.read(path, read_training_run)]
     data = _visible(saved.glob("finetune_data/P_custom/*.json"))
     results = _visible(saved.glob("results/*/results.csv"))
+    estimates = _visible(saved.glob(f"results/*/{ESTIMATES}"))
+    approximations = _visible(saved.glob(f"gradients/*/{APPROXIMATION}"))
     return Findings(
         measurements=measurements,
         students=tuple(students.values()),
         training_runs=tuple(sorted(runs, key=lambda run: (run.save_name, run.run))),
         training_data=tuple(item for path in data for item in reader.read(path, _training_data)),
         results=tuple(item for path in results for item in reader.read(path, _results)),
+        comparisons=tuple(_comparisons(estimates, reader)),
+        approximations=tuple(item for path in approximations for item in reader.read(path, _approximation)),
         left_out=tuple(reader.left_out),
-        inputs=tuple(reader.inputs),
+        inputs=tuple(dict.fromkeys(reader.inputs)),
     )
 
 
@@ -200,6 +209,33 @@ def _training_data(path: Path) -> TrainingData:
 
 def _results(path: Path) -> SubsetResults:
     return SubsetResults(path.parent.name, tuple(read_results(path)))
+
+
+def _comparisons(estimates: Iterable[Path], reader: _Reader) -> Iterator[Comparison]:
+    for path in estimates:
+
+        def read(file: Path, how: Callable[[Path], Found]) -> Found | None:
+            return next(reader.read(file, how), None) if file.exists() else None
+
+        def compare(file: Path) -> Comparison | None:
+            return read_comparison(file.parent, read, lambda reason: reader.leave_out(file, reason))
+
+        yield from (found for found in reader.read(path, compare) if found is not None)
+
+
+def _approximation(path: Path) -> Approximation:
+    values = read_json(path)
+    try:
+        distances = tuple(float(distance) for distance in values["distances"])
+        errors = [
+            tuple(tuple(float(error) for error in seeds) for seeds in values[key])
+            for key in ("with_gradient", "without_gradient")
+        ]
+    except (TypeError, KeyError, ValueError):
+        raise ArtifactError("does not tell of errors by distance", where=path) from None
+    if {len(distances)} != {len(kind) for kind in errors} or not all(map(all, errors)):
+        raise ArtifactError("does not have errors for each distance", where=path)
+    return Approximation(path.parent.name, distances, *errors)
 
 
 def _concerns(path: Path, dataset_key: str | None) -> bool:

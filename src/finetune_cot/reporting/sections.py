@@ -4,10 +4,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from finetune_cot.reporting import accuracy, losses, series
+from finetune_cot.reporting import accuracy, agreement, losses, series
+from finetune_cot.reporting.agreement import Agreements
+from finetune_cot.reporting.agreement_figures import (
+    agreement_charts,
+    approximation_charts,
+    drawn_tasks,
+)
 from finetune_cot.reporting.bars import bar_charts
 from finetune_cot.reporting.charts import Chart
-from finetune_cot.reporting.findings import Findings, Measurement, TrainingRun
+from finetune_cot.reporting.findings import Approximation, Findings, Measurement, TrainingRun
 from finetune_cot.reporting.naming import naming
 from finetune_cot.reporting.runs import Entry, entries
 from finetune_cot.reporting.scoring import OTHER
@@ -32,12 +38,13 @@ class Section:
     """Tables too long to show, which are there as files alone."""
 
 
-def sections(findings: Findings, part: str) -> list[Section]:
+def sections(findings: Findings, part: str, compared: Sequence[Agreements] = ()) -> list[Section]:
     """Everything that was found, those sections left out of which there is nothing.
 
     Args:
         findings: What was found.
         part: The part of the data sets that was asked for; the best epoch is shown for ``test`` alone.
+        compared: Estimates beside the truth.
     """
     rows = entries(findings.measurements)
     others = [item for item in findings.measurements if item.part == OTHER]
@@ -46,6 +53,8 @@ def sections(findings: Findings, part: str) -> list[Section]:
         *_other_parts(others, part),
         *_by_number(rows),
         *_training(findings.training_runs),
+        *_agreement(compared),
+        *_approximation(findings.approximations),
         *_origins(findings),
         *_left_out(findings),
     ]
@@ -96,6 +105,33 @@ def _training(runs: Sequence[TrainingRun]) -> Iterator[Section]:
         charts=tuple(charts),
         data=(losses.epoch_table(runs), *([by_task] if by_task.rows else [])),
     )
+
+
+def _agreement(every: Sequence[Agreements]) -> Iterator[Section]:
+    for found in every:
+        yield Section(
+            f"Estimate versus truth: {found.comparison.name}",
+            _drawn(found),
+            tables=(agreement.overview(found), agreement.by_task(found)),
+            charts=tuple(agreement_charts(found)),
+            data=(agreement.detail(found),),
+        )
+    if every:
+        yield Section("What an estimate costs", tables=(agreement.speed(every),))
+
+
+def _drawn(found: Agreements) -> tuple[str, ...]:
+    drawn, tasks = len(drawn_tasks(found)), len(found.comparison.tasks)
+    return (f"Drawn are the {drawn} of {tasks} tasks whose losses spread most.",) if drawn < tasks else ()
+
+
+def _approximation(approximations: Sequence[Approximation]) -> Iterator[Section]:
+    if approximations:
+        yield Section(
+            "Approximation error",
+            tables=(agreement.approximation_table(approximations),),
+            charts=tuple(approximation_charts(approximations)),
+        )
 
 
 def _origins(findings: Findings) -> Iterator[Section]:
