@@ -20,6 +20,7 @@ from finetune_cot.config.evaluate import EvaluateConfig
 from finetune_cot.config.export_hf import ExportHfConfig
 from finetune_cot.config.options import build, option_specs, replace, to_plain
 from finetune_cot.config.report import ReportConfig
+from finetune_cot.config.grads import GradsConfig
 from finetune_cot.config.sample_truth import SampleTruthConfig
 from finetune_cot.config.teach import TeachConfig
 from finetune_cot.config.train import TrainConfig
@@ -30,6 +31,7 @@ CONFIGS: list[type[Any]] = [
         TeachConfig,
         BuildFinetuneDataConfig,
         TrainConfig,
+        GradsConfig,
         SampleTruthConfig,
         EvaluateConfig,
         ExportHfConfig,

@@ -8,7 +8,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from finetune_cot.errors import ArtifactError
 
@@ -23,12 +23,23 @@ def write_text_atomic(path: Path, text: str) -> None:
     Raises:
         ArtifactError: the folder cannot be written to, or the disk is full; the old file is untouched.
     """
+    with write_file_atomic(path) as file:
+        file.write(text.encode())
+
+
+@contextlib.contextmanager
+def write_file_atomic(path: Path) -> Iterator[BinaryIO]:
+    """A new file to write bytes into, which takes the place of ``path`` when all went well.
+
+    Raises:
+        ArtifactError: the folder cannot be written to, or the disk is full; the old file is untouched.
+    """
     with _told(path), folder_of(path):
         _remove_leftovers(path)
         temporary = _sibling(path, _TEMPORARY)
         try:
-            with temporary.open("w", encoding="utf-8", newline="\n") as file:
-                file.write(text)
+            with temporary.open("wb") as file:
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)

@@ -4,7 +4,15 @@ from collections.abc import Sequence
 
 LIST_OPTIONS = frozenset(
     {
-        *("--devices", "--task-idxes", "--lora-targets", "--logger", "--platform", "--figure-format"),
+        *(
+            "--devices",
+            "--task-idxes",
+            "--lora-targets",
+            "--logger",
+            "--platform",
+            "--figure-format",
+            "--points",
+        ),
     }
 )
 """Options that take several words; a test holds them against the configs."""

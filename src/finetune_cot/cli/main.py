@@ -23,6 +23,7 @@ COMMANDS = {
     "train": "Fine-tune a student.",
     "evaluate": "Measure a model's answers.",
     "export-hf": "Write a checkpoint as a Hugging Face model.",
+    "grads": "Take one projected gradient of every sample.",
     "sample-truth": "Really fine-tune on subsets of the tasks.",
     "report": "Tables and figures of everything saved.",
 }

@@ -58,6 +58,15 @@ class AdapterOptions:
         "Start from this adapter, with its alpha and targets; with --method full from this model.",
         values="saved_models",
     )
+    precision: str = shared.precision()
+    devices: tuple[str, ...] = option(
+        ("auto",), "Where to train: auto, 1 (device), cpu, mps, cuda, or a GPU such as 0 or cuda:1."
+    )
+
+
+@command_config
+class ModelOptions(AdapterOptions, DataOptions):
+    """A model with something trainable, and the samples that it is trained on."""
 
 
 @command_config
@@ -79,13 +88,9 @@ class OptimizerOptions:
         32, "Samples of a batch when the dev loss is measured.", check=positive
     )
     accumulate: int = option(1, "Batches of an optimizer step.", check=positive)
-    precision: str = shared.precision()
-    devices: tuple[str, ...] = option(
-        ("auto",), "Where to train: auto, 1 (device), cpu, mps, cuda, or a GPU such as 0 or cuda:1."
-    )
     gradient_checkpointing: bool = option(False, "Compute activations twice to save memory.")
 
 
 @command_config
-class TrainingOptions(OptimizerOptions, AdapterOptions, DataOptions):
+class TrainingOptions(OptimizerOptions, ModelOptions):
     """All that a training takes."""

@@ -6,10 +6,10 @@ from typing import TypeVar
 
 from finetune_cot.artifacts.checkpoints import is_checkpoint, weights_folder
 from finetune_cot.config.options import replace
-from finetune_cot.config.training import TrainingOptions
+from finetune_cot.config.training import ModelOptions
 from finetune_cot.errors import ModelError, UsageError
 
-Options = TypeVar("Options", bound=TrainingOptions)
+Options = TypeVar("Options", bound=ModelOptions)
 
 
 def training_device(devices: Sequence[str]) -> str:
@@ -68,7 +68,7 @@ def check_precision(precision: str, device: str) -> None:
         raise UsageError(f"{precision} {wrong}", where="--precision", remedy="try bf16-mixed or 32-true")
 
 
-def check_start(config: TrainingOptions) -> None:
+def check_start(config: ModelOptions) -> None:
     """Refuse a folder to start from that does not fit the method.
 
     Raises:

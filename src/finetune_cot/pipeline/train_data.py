@@ -10,7 +10,7 @@ from finetune_cot.artifacts.files import sha256_json
 from finetune_cot.artifacts.finetune_data import FinetuneData, read_finetune_json
 from finetune_cot.artifacts.ids import FinetuneDataId, save_name
 from finetune_cot.artifacts.keys import check_key, model_slug
-from finetune_cot.config.training import DataOptions, TrainingOptions
+from finetune_cot.config.training import DataOptions, ModelOptions
 from finetune_cot.errors import DataError, UsageError
 from finetune_cot.prompts.conversation import RenderChat, conversation_segments
 from finetune_cot.prompts.segments import Segment
@@ -143,7 +143,7 @@ def chat_renderer(tokenizer: Any) -> RenderChat | None:
     return render
 
 
-def trained_name(config: TrainingOptions, data: TrainingData) -> str:
+def trained_name(config: ModelOptions, data: TrainingData) -> str:
     """The save name of what is trained on some data.
 
     Raises:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from finetune_cot.config.training import TrainingOptions
+from finetune_cot.config.training import ModelOptions, TrainingOptions
 from finetune_cot.errors import DataError
 from finetune_cot.pipeline.progress import say
 from finetune_cot.pipeline.train_data import Parts, chat_renderer, text_segments
@@ -24,7 +24,7 @@ class Examples:
     """Samples left out because they have too many tokens."""
 
 
-def load_trainable(config: TrainingOptions, device: str) -> tuple[Any, "LoadedModel"]:
+def load_trainable(config: ModelOptions, device: str) -> tuple[Any, "LoadedModel"]:
     """The model with what is to be trained, and what was loaded with it.
 
     Raises:

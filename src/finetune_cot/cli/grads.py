@@ -1,0 +1,31 @@
+"""``ftcot grads``."""
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from finetune_cot.cli.command import add_command
+from finetune_cot.cli.output import show_fields, show_plan
+from finetune_cot.config.grads import GradsConfig
+
+if TYPE_CHECKING:
+    from finetune_cot.pipeline.grads import GradsResult
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command to the app."""
+    add_command(app, "grads", GradsConfig, _run, _show)
+
+
+def _run(config: GradsConfig) -> "GradsResult":
+    from finetune_cot.pipeline.grads import grads
+
+    return grads(config)
+
+
+def _show(result: "GradsResult") -> None:
+    if result.plan:
+        typer.echo(f"gradients of {result.samples} samples; nothing is done yet:")
+        show_plan(result.plan)
+        return
+    show_fields(result)
