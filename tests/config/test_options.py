@@ -20,6 +20,7 @@ from finetune_cot.config.evaluate import EvaluateConfig
 from finetune_cot.config.export_hf import ExportHfConfig
 from finetune_cot.config.options import build, option_specs, replace, to_plain
 from finetune_cot.config.report import ReportConfig
+from finetune_cot.config.estimate import EstimateConfig
 from finetune_cot.config.grads import GradsConfig
 from finetune_cot.config.sample_truth import SampleTruthConfig
 from finetune_cot.config.teach import TeachConfig
@@ -32,6 +33,7 @@ CONFIGS: list[type[Any]] = [
         BuildFinetuneDataConfig,
         TrainConfig,
         GradsConfig,
+        EstimateConfig,
         SampleTruthConfig,
         EvaluateConfig,
         ExportHfConfig,

@@ -75,7 +75,9 @@ def read_header(folder: Path) -> StoreHeader:
     if version != SCHEMA_VERSION:
         raise ArtifactError(f"is no gradient store of version {SCHEMA_VERSION}", where=path, remedy=remedy)
     try:
-        header = {name: tuple(v) if name in _TEXTS else v for name, v in values["header"].items()}
+        header: dict[str, Any] = {
+            name: tuple(v) if name in _TEXTS else v for name, v in values["header"].items()
+        }
         _check_types(header)
         return StoreHeader(**header)
     except (KeyError, TypeError, ValueError, AttributeError):

@@ -12,6 +12,7 @@ LIST_OPTIONS = frozenset(
             "--platform",
             "--figure-format",
             "--points",
+            "--estimator",
         ),
     }
 )

@@ -24,6 +24,7 @@ COMMANDS = {
     "evaluate": "Measure a model's answers.",
     "export-hf": "Write a checkpoint as a Hugging Face model.",
     "grads": "Take one projected gradient of every sample.",
+    "estimate": "Estimate the losses of any subset of the tasks.",
     "sample-truth": "Really fine-tune on subsets of the tasks.",
     "report": "Tables and figures of everything saved.",
 }

@@ -1,0 +1,187 @@
+"""``ftcot estimate``: dev losses of subsets, from gradients that were taken once."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from finetune_cot.artifacts.files import write_json_atomic
+from finetune_cot.artifacts.gradient_store import GradientStore, open_store
+from finetune_cot.artifacts.ids import GradientsId, ResultsId
+from finetune_cot.artifacts.manifest import start, write_manifest
+from finetune_cot.artifacts.results import ResultRow, read_results, write_results
+from finetune_cot.config.estimate import ESTIMATOR_NAMES, EstimateConfig
+from finetune_cot.config.options import to_plain
+from finetune_cot.errors import UsageError
+from finetune_cot.estimation.calibration import calibrate, datamodel, signals
+from finetune_cot.estimation.estimates import Estimates, EstimatorSettings
+from finetune_cot.estimation.features import Features, Subset, load_features
+from finetune_cot.estimation.registry import ESTIMATORS
+from finetune_cot.pipeline.progress import say
+from finetune_cot.pipeline.task_subsets import listed_subsets
+from finetune_cot.pipeline.train_data import divide, read_training_data, texts_digest, trained_name
+
+ESTIMATES = "estimates.json"
+
+
+@dataclass(frozen=True)
+class EstimateResult:
+    """What was estimated."""
+
+    results_path: Path
+    """Of the main estimator; those of others lie beside it."""
+    subsets: int
+    tasks: tuple[str, ...]
+    seconds: float
+    """From opened gradients to estimates of every estimator."""
+    method: str
+    """The main estimator."""
+    methods: tuple[str, ...] = ()
+    calibrated_on: int = 0
+    """Subsets whose true losses were used."""
+    best: tuple[int, ...] = ()
+    """The subset with the lowest estimated mean loss."""
+    dim: int = 0
+    points: tuple[str, ...] = ()
+
+
+def estimate(config: EstimateConfig) -> EstimateResult:
+    """Estimate every task's dev loss after fine-tuning on each subset (method.md section 2).
+
+    With ``--calibrate`` the main method is ``calibrated``: signals of several estimators, weighted by some
+    true runs, which reports leave out when they compare.
+
+    Raises:
+        UsageError: an option that these gradients cannot follow, or too few true runs.
+        DataError: data or list of subsets are missing or torn; a subset has no samples.
+        ArtifactError: there are no such gradients, or they are torn or of other data.
+    """
+    data = read_training_data(config)
+    name = trained_name(config, data)
+    id = GradientsId(name, config.project_dim, config.run, config.compute_pretrained_outputs)
+    parts = divide(data, config)
+    expected = {"dev samples": texts_digest(parts.dev, data.template), "seed": str(config.seed + config.run)}
+    store = open_store(_folder(id, config.saved_dir), expected)
+    subsets = listed_subsets(
+        config,
+        len(store.header.tasks),
+        config.seed,
+        name,
+        config.saved_dir,
+        overwrite=config.overwrite,
+        keep=True,
+    )
+    running = start("estimate", to_plain(config))
+    started = time.perf_counter()
+    features = load_features(store, _chosen_points(config.points, store))
+    settings = EstimatorSettings(config.ridge, config.keep_margins, config.scale, config.seed)
+    names = ESTIMATOR_NAMES if "all" in config.estimator else config.estimator
+    found = [ESTIMATORS[method](features, subsets, settings) for method in dict.fromkeys(names)]
+    used: list[Subset] = []
+    if config.calibrate:
+        truth = ResultsId(name, run=config.run or None).path(config.saved_dir)
+        calibrated, used = _calibrated(features, subsets, settings, truth, config.calibrate)
+        found = [*calibrated, *found]
+    seconds = time.perf_counter() - started
+    path = ResultsId(name, config.project_dim, config.run).path(config.saved_dir)
+    _write(path, found, subsets, store.header.tasks, name, used, seconds)
+    write_manifest(path.with_name("manifest.json"), running.manifest(inputs=store.header.origin))
+    means = np.nanmean(found[0].losses, axis=1)
+    return EstimateResult(
+        results_path=path,
+        subsets=len(subsets),
+        tasks=store.header.tasks,
+        seconds=seconds,
+        method=found[0].method,
+        methods=tuple(item.method for item in found),
+        calibrated_on=len(used),
+        best=subsets[int(np.argmin(means))],
+        dim=store.header.width,
+        points=tuple(config.points or store.header.points),
+    )
+
+
+def _folder(id: GradientsId, saved_dir: Path) -> Path:
+    """The gradients of an id; those at the pretrained model where there are no others."""
+    folder = id.path(saved_dir)
+    pretrained = GradientsId(id.save_name, id.dim, id.run, pretrained=True).path(saved_dir)
+    if not folder.exists() and pretrained.exists():
+        say("these are gradients at the pretrained model")
+        return pretrained
+    return folder
+
+
+def _chosen_points(names: Sequence[str], store: GradientStore) -> list[int] | None:
+    known = store.header.points
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise UsageError(
+            f"no gradients were taken at {unknown[0]!r}",
+            where="--points",
+            remedy=f"they were at: {', '.join(known)}",
+        )
+    return [known.index(name) for name in names] or None
+
+
+def _calibrated(
+    features: Features, subsets: Sequence[Subset], settings: EstimatorSettings, truth: Path, runs: int
+) -> tuple[list[Estimates], list[Subset]]:
+    """Calibrated estimates and the datamodel on the same true runs, and the subsets of those runs."""
+    known = {row.task_indices: row.loss_by_task for row in read_results(truth)} if truth.exists() else {}
+    used = [subset for subset in subsets if subset in known][:runs]
+    if len(used) < runs:
+        raise UsageError(
+            f"only {len(used)} of these subsets were really trained on, not {runs}",
+            where=f"--calibrate, {truth}",
+            remedy="run `ftcot sample-truth` on the same list",
+        )
+    places = np.array([subsets.index(subset) for subset in used])
+    losses = np.array([[known[subset].get(task, np.nan) for task in features.tasks] for subset in used])
+    measured = np.isfinite(losses).all(axis=0)
+    losses = np.where(measured, losses, 0.0)
+    found = calibrate(signals(features, subsets, settings), subsets, places, losses)
+    told = ", ".join(f"{name} {weight:+.2f}" for name, weight in found.weights.items())
+    say(f"weights of the signals: {told}; error in cross-validation {found.error:.2f} standard deviations")
+    return [found.estimates, datamodel(subsets, places, losses)], used
+
+
+def _write(
+    path: Path,
+    found: Sequence[Estimates],
+    subsets: Sequence[Subset],
+    tasks: Sequence[str],
+    truth_name: str,
+    used: Sequence[Subset],
+    seconds: float,
+) -> None:
+    """Write a table for each method, and what they are."""
+    methods = {}
+    for item in found:
+        file = path if item is found[0] else path.with_name(f"{item.method}.csv")
+        write_results(file, _rows(item, subsets, tasks))
+        methods[item.method] = {
+            "file": file.name,
+            "is_loss": item.is_loss,
+            "calibration_subsets": [list(subset) for subset in used]
+            if item.method in ("calibrated", "datamodel")
+            else [],
+        }
+    told = {"methods": methods, "seconds": round(seconds, 3), "truth_name": truth_name, "tasks": list(tasks)}
+    write_json_atomic(path.with_name(ESTIMATES), told)
+
+
+def _rows(found: Estimates, subsets: Sequence[Subset], tasks: Sequence[str]) -> list[ResultRow]:
+    """One row a subset; tasks without dev samples have no column."""
+    rows = []
+    for place, subset in enumerate(subsets):
+        losses = _known(found.losses[place], tasks)
+        std = {} if found.std is None else _known(found.std[place], tasks)
+        std = {task: std[task] for task in losses if task in std}
+        rows.append(ResultRow(subset, float(np.mean(list(losses.values()))), losses, std_by_task=std))
+    return rows
+
+
+def _known(values: np.ndarray, tasks: Sequence[str]) -> dict[str, float]:
+    return {task: float(value) for task, value in zip(tasks, values, strict=True) if np.isfinite(value)}

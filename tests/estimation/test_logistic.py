@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+from sklearn.linear_model import LogisticRegression
+
+from finetune_cot.errors import DataError, UsageError
+from finetune_cot.estimation.logistic import solve_subsets
+
+SUBSETS = [(0, 1), (2,), (0, 2, 3), (1, 3), (0, 1, 2, 3)]
+
+
+def problem(samples: int = 80, proj: int = 10, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    random = np.random.default_rng(seed)
+    features = random.normal(size=(samples, proj)) * random.uniform(0.1, 3, size=proj)
+    return features, random.integers(0, 4, size=samples), random.normal(size=samples) * 2
+
+
+@pytest.mark.parametrize("ridge", [0.001, 0.03, 1.0])
+@pytest.mark.parametrize("proj", [10, 200])
+def test_as_scikit_learn_solves_it(ridge: float, proj: int) -> None:
+    features, tasks, _ = problem(proj=proj)
+    found = solve_subsets(features, tasks, SUBSETS, ridge=ridge).theta
+    for subset, theta in zip(SUBSETS, found, strict=True):
+        rows = features[np.isin(tasks, subset)]
+        # The same regression, as two classes: a sample and its mirror image.
+        both, labels = np.vstack([rows, -rows]), np.repeat([1, 0], len(rows))
+        reference = LogisticRegression(
+            C=1 / (2 * len(rows) * ridge), fit_intercept=False, tol=1e-12, solver="newton-cholesky"
+        ).fit(both, labels)
+        expected = reference.coef_[0]
+        assert np.linalg.norm(theta - expected) < 1e-4 * np.linalg.norm(expected)
+
+
+def test_margins_are_where_the_regression_begins() -> None:
+    features, tasks, margins = problem()
+    found = solve_subsets(features, tasks, SUBSETS, ridge=0.05, margins=margins).theta
+    for subset, theta in zip(SUBSETS, found, strict=True):
+        rows = np.isin(tasks, subset)
+
+        def value(point: np.ndarray, rows: np.ndarray = rows) -> float:
+            scores = margins[rows] + features[rows] @ point
+            return float(np.logaddexp(0, -scores).mean() + 0.025 * point @ point)
+
+        expected = minimize(value, np.zeros(features.shape[1]), tol=1e-12).x
+        assert np.linalg.norm(theta - expected) < 1e-3 * np.linalg.norm(expected)
+        assert value(theta) <= value(expected) + 1e-9
+
+
+def test_what_else_is_solved_does_not_matter() -> None:
+    features, tasks, margins = problem()
+    together = solve_subsets(features, tasks, SUBSETS, ridge=0.03, margins=margins).theta
+    backwards = solve_subsets(features, tasks, SUBSETS[::-1], ridge=0.03, margins=margins).theta[::-1]
+    np.testing.assert_allclose(backwards, together, rtol=1e-4, atol=1e-6)
+
+
+def test_what_cannot_be_solved_is_named() -> None:
+    features, tasks, _ = problem()
+    with pytest.raises(DataError, match="subset"):
+        solve_subsets(features, tasks, [(0,), (5,)], ridge=0.03)
+    with pytest.raises(UsageError, match="ridge"):
+        solve_subsets(features, tasks, SUBSETS, ridge=0.0)
+    features[3, 2] = np.nan
+    with pytest.raises(DataError, match="features of 1 of 80 samples are not finite"):
+        solve_subsets(features, tasks, SUBSETS, ridge=0.03)
