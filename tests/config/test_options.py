@@ -16,13 +16,14 @@ from finetune_cot.config.data import (
     DataShowConfig,
 )
 from finetune_cot.config.demo import DemoConfig
+from finetune_cot.config.estimate import EstimateConfig
 from finetune_cot.config.evaluate import EvaluateConfig
 from finetune_cot.config.export_hf import ExportHfConfig
+from finetune_cot.config.grads import GradsConfig
 from finetune_cot.config.options import build, option_specs, replace, to_plain
 from finetune_cot.config.report import ReportConfig
-from finetune_cot.config.estimate import EstimateConfig
-from finetune_cot.config.grads import GradsConfig
 from finetune_cot.config.sample_truth import SampleTruthConfig
+from finetune_cot.config.select import SelectConfig
 from finetune_cot.config.teach import TeachConfig
 from finetune_cot.config.train import TrainConfig
 from finetune_cot.errors import UsageError
@@ -35,6 +36,7 @@ CONFIGS: list[type[Any]] = [
         GradsConfig,
         EstimateConfig,
         SampleTruthConfig,
+        SelectConfig,
         EvaluateConfig,
         ExportHfConfig,
         ReportConfig,

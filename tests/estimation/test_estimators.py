@@ -4,7 +4,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from finetune_cot.config.estimate import ESTIMATOR_NAMES
+from finetune_cot.config.gradients import ESTIMATOR_NAMES
 from finetune_cot.estimation.estimates import EstimatorSettings
 from finetune_cot.estimation.registry import ESTIMATORS
 from tests.estimation.made_up_features import features

@@ -7,17 +7,13 @@ import pytest
 
 from finetune_cot.artifacts.results import read_results
 from finetune_cot.artifacts.subset_lists import read_subsets, write_subsets
-from finetune_cot.config.estimate import ESTIMATOR_NAMES, EstimateConfig
-from finetune_cot.config.grads import GradsConfig
+from finetune_cot.config.estimate import EstimateConfig
+from finetune_cot.config.gradients import ESTIMATOR_NAMES
 from finetune_cot.config.report import ReportConfig
-from finetune_cot.config.sample_truth import SampleTruthConfig
-from finetune_cot.config.train import TrainConfig
 from finetune_cot.errors import ArtifactError, DataError, UsageError
 from finetune_cot.pipeline.estimate import estimate
-from finetune_cot.pipeline.grads import grads
 from finetune_cot.pipeline.report import report
-from finetune_cot.pipeline.sample_truth import sample_truth
-from finetune_cot.pipeline.train import train
+from tests.pipeline.second_road import second_road
 
 pytestmark = pytest.mark.models
 
@@ -25,26 +21,7 @@ pytestmark = pytest.mark.models
 @pytest.fixture(scope="module")
 def options(tmp_path_factory: pytest.TempPathFactory, tiny_llama_dir: Path) -> dict[str, Any]:
     """Options of a meta-training, its gradients and eight true runs, all done."""
-    folder = tmp_path_factory.mktemp("estimate")
-    rows = [
-        {"prompt": f"{task} {number}\n", "completion": f"{word} {word}", "skill": task}
-        for task, word in (("double", "aa"), ("once", "bb"), ("triple", "aa"), ("zero", "cc"), ("five", "dd"))
-        for number in range(8)
-    ]
-    (folder / "tasks.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    options: dict[str, Any] = {
-        "model_key": str(tiny_llama_dir),
-        "data_path": str(folder / "tasks.jsonl"),
-        "dev_fraction": 0.25,
-        "devices": ("cpu",),
-        "lora_rank": 2,
-        "saved_dir": folder / "saved",
-    }
-    training: dict[str, Any] = {"epochs": 3, "lr": 0.02}
-    train(TrainConfig(**options, **training))
-    grads(GradsConfig(**options, project_dim=256))
-    sample_truth(SampleTruthConfig(**options, **training, number_of_subsets=8, subset_size="2"))
-    return options
+    return second_road(tmp_path_factory.mktemp("estimate"), tiny_llama_dir)
 
 
 def config(options: dict[str, Any], **changes: Any) -> EstimateConfig:

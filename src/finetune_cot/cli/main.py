@@ -26,6 +26,7 @@ COMMANDS = {
     "grads": "Take one projected gradient of every sample.",
     "estimate": "Estimate the losses of any subset of the tasks.",
     "sample-truth": "Really fine-tune on subsets of the tasks.",
+    "select": "Choose the tasks worth fine-tuning on.",
     "report": "Tables and figures of everything saved.",
 }
 """Help of each command, so that ``ftcot --help`` imports none of them."""

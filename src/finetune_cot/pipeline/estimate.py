@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from finetune_cot.artifacts.files import write_json_atomic
-from finetune_cot.artifacts.gradient_store import GradientStore, open_store
-from finetune_cot.artifacts.ids import GradientsId, ResultsId
+from finetune_cot.artifacts.ids import ResultsId
 from finetune_cot.artifacts.manifest import start, write_manifest
 from finetune_cot.artifacts.results import ResultRow, read_results, write_results
-from finetune_cot.config.estimate import ESTIMATOR_NAMES, EstimateConfig
+from finetune_cot.config.estimate import EstimateConfig
+from finetune_cot.config.gradients import ESTIMATOR_NAMES
 from finetune_cot.config.options import to_plain
 from finetune_cot.errors import UsageError
 from finetune_cot.estimation.calibration import calibrate, datamodel, signals
@@ -20,8 +20,8 @@ from finetune_cot.estimation.estimates import Estimates, EstimatorSettings
 from finetune_cot.estimation.features import Features, Subset, load_features
 from finetune_cot.estimation.registry import ESTIMATORS
 from finetune_cot.pipeline.progress import say
+from finetune_cot.pipeline.taken_gradients import open_gradients
 from finetune_cot.pipeline.task_subsets import listed_subsets
-from finetune_cot.pipeline.train_data import divide, read_training_data, texts_digest, trained_name
 
 ESTIMATES = "estimates.json"
 
@@ -58,12 +58,8 @@ def estimate(config: EstimateConfig) -> EstimateResult:
         DataError: data or list of subsets are missing or torn; a subset has no samples.
         ArtifactError: there are no such gradients, or they are torn or of other data.
     """
-    data = read_training_data(config)
-    name = trained_name(config, data)
-    id = GradientsId(name, config.project_dim, config.run, config.compute_pretrained_outputs)
-    parts = divide(data, config)
-    expected = {"dev samples": texts_digest(parts.dev, data.template), "seed": str(config.seed + config.run)}
-    store = open_store(_folder(id, config.saved_dir), expected)
+    gradients = open_gradients(config)
+    name, store = gradients.name, gradients.store
     subsets = listed_subsets(
         config,
         len(store.header.tasks),
@@ -75,8 +71,7 @@ def estimate(config: EstimateConfig) -> EstimateResult:
     )
     running = start("estimate", to_plain(config))
     started = time.perf_counter()
-    features = load_features(store, _chosen_points(config.points, store))
-    settings = EstimatorSettings(config.ridge, config.keep_margins, config.scale, config.seed)
+    features, settings = load_features(store, gradients.points), gradients.settings
     names = ESTIMATOR_NAMES if "all" in config.estimator else config.estimator
     found = [ESTIMATORS[method](features, subsets, settings) for method in dict.fromkeys(names)]
     used: list[Subset] = []
@@ -99,30 +94,8 @@ def estimate(config: EstimateConfig) -> EstimateResult:
         calibrated_on=len(used),
         best=subsets[int(np.argmin(means))],
         dim=store.header.width,
-        points=tuple(config.points or store.header.points),
+        points=tuple(store.header.points[place] for place in gradients.points),
     )
-
-
-def _folder(id: GradientsId, saved_dir: Path) -> Path:
-    """The gradients of an id; those at the pretrained model where there are no others."""
-    folder = id.path(saved_dir)
-    pretrained = GradientsId(id.save_name, id.dim, id.run, pretrained=True).path(saved_dir)
-    if not folder.exists() and pretrained.exists():
-        say("these are gradients at the pretrained model")
-        return pretrained
-    return folder
-
-
-def _chosen_points(names: Sequence[str], store: GradientStore) -> list[int] | None:
-    known = store.header.points
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise UsageError(
-            f"no gradients were taken at {unknown[0]!r}",
-            where="--points",
-            remedy=f"they were at: {', '.join(known)}",
-        )
-    return [known.index(name) for name in names] or None
 
 
 def _calibrated(

@@ -1,0 +1,183 @@
+"""``ftcot select``: the tasks worth fine-tuning on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from finetune_cot.artifacts.ids import ResultsId, SampledIndicesId
+from finetune_cot.artifacts.results import read_results
+from finetune_cot.artifacts.subset_lists import write_subsets
+from finetune_cot.config.select import SelectConfig
+from finetune_cot.errors import ArtifactError, UsageError
+from finetune_cot.estimation.features import load_features
+from finetune_cot.estimation.registry import ESTIMATORS
+from finetune_cot.pipeline.taken_gradients import TakenGradients, open_gradients
+from finetune_cot.pipeline.task_subsets import listed_subsets
+from finetune_cot.selection.affinity import group_tasks, task_affinity
+from finetune_cot.selection.ensemble import below_threshold, ensemble_scores, natural_threshold, top_k
+from finetune_cot.selection.leave_one_out import leave_one_out
+from finetune_cot.selection.stepwise import forward_stepwise
+from finetune_cot.selection.subsets import Estimate, Subset
+from finetune_cot.selection.surrogate import fit_surrogate
+
+
+@dataclass(frozen=True)
+class SelectResult:
+    """What was chosen."""
+
+    selected: tuple[int, ...]
+    """Numbers of the tasks."""
+    scores: dict[str, float | None]
+    """By task, the lower the better; None where there is none."""
+    method: str
+    tasks: tuple[str, ...] = ()
+    """Names of the chosen tasks."""
+    target: str = "mean"
+    groups: tuple[tuple[int, ...], ...] = ()
+    """With ``affinity``, all groups of tasks."""
+    path: Path | None = None
+    """List of subsets that holds the chosen one, or the groups."""
+
+
+@dataclass(frozen=True)
+class _Choice:
+    selected: Subset
+    scores: Float[ndarray, " tasks"]
+    groups: tuple[Subset, ...] = ()
+
+
+def select(config: SelectConfig) -> SelectResult:
+    """Choose tasks, and write them as a list of subsets that `sample-truth` takes.
+
+    Raises:
+        UsageError: an option that these tasks, or this method, cannot follow.
+        DataError, ArtifactError: data, gradients or measured losses are missing or torn.
+    """
+    gradients = open_gradients(config)
+    target = _target(config.target_task, gradients.tasks)
+    choice = _choose(config, gradients, target)
+    name = f"{gradients.name}_selected_{config.select_by}"
+    path = SampledIndicesId(name).path(config.saved_dir)
+    write_subsets(path, choice.groups or [choice.selected])
+    scores = {
+        task: float(score) if np.isfinite(score) else None
+        for task, score in zip(gradients.tasks, choice.scores, strict=True)
+    }
+    return SelectResult(
+        selected=choice.selected,
+        scores=scores,
+        method=config.select_by,
+        tasks=tuple(gradients.tasks[index] for index in choice.selected),
+        target="mean" if target is None else gradients.tasks[target],
+        groups=choice.groups,
+        path=path,
+    )
+
+
+def _choose(config: SelectConfig, gradients: TakenGradients, target: int | None) -> _Choice:
+    count = len(gradients.tasks)
+    number = config.num_tasks
+    if number is not None and number > count:
+        raise UsageError(f"there are only {count} tasks", where="--num-tasks")
+    if config.select_by in ("stepwise", "leave-one-out"):
+        if config.losses == "measured":
+            raise UsageError(
+                f"{config.select_by} needs losses of subsets that nobody measured",
+                where="--losses measured",
+                remedy="use --select-by ensemble, affinity or surrogate",
+            )
+        estimate = _estimates(config, gradients)
+        if config.select_by == "stepwise":
+            stepwise = forward_stepwise(estimate, count, target, max_tasks=number)
+            return _Choice(stepwise.selected, stepwise.scores)
+        left_out = leave_one_out(estimate, tuple(range(count)), target)
+        helpful = below_threshold(left_out.scores, 0.0) if number is None else top_k(left_out.scores, number)
+        return _Choice(helpful, left_out.scores)
+    subsets, losses = _losses(config, gradients)
+    if config.select_by == "surrogate":
+        surrogate = fit_surrogate(subsets, losses, seed=config.seed)
+        stepwise = forward_stepwise(surrogate.estimate, count, target, max_tasks=number)
+        return _Choice(stepwise.selected, stepwise.scores)
+    scores = ensemble_scores(subsets, losses, target)
+    if config.select_by == "affinity":
+        return _grouped(config, subsets, losses, scores, target)
+    return _Choice(_by_score(config, scores), scores)
+
+
+def _by_score(config: SelectConfig, scores: Float[ndarray, " tasks"]) -> Subset:
+    if config.select_by == "threshold" and config.threshold is None:
+        raise UsageError("is needed with --select-by threshold", where="--threshold")
+    if config.select_by == "top-k" and config.num_tasks is None:
+        raise UsageError("is needed with --select-by top-k", where="--num-tasks")
+    if config.num_tasks is not None:
+        return top_k(scores, config.num_tasks)
+    threshold = natural_threshold(scores) if config.threshold is None else config.threshold
+    chosen = below_threshold(scores, threshold)
+    if not chosen:
+        lowest = float(np.nanmin(scores))
+        raise UsageError(
+            "no task has so low a score", where="--threshold", remedy=f"the lowest is {lowest:.4g}"
+        )
+    return chosen
+
+
+def _grouped(
+    config: SelectConfig,
+    subsets: Sequence[Subset],
+    losses: Float[ndarray, "subsets tasks"],
+    scores: Float[ndarray, " tasks"],
+    target: int | None,
+) -> _Choice:
+    """The group of the target; for the mean, the group with the lowest mean score."""
+    labels = group_tasks(task_affinity(subsets, losses), config.num_groups, config.seed)
+    groups = tuple(tuple(np.flatnonzero(labels == label).tolist()) for label in np.unique(labels))
+    if target is not None:
+        return _Choice(next(group for group in groups if target in group), scores, groups)
+    return _Choice(min(groups, key=lambda group: float(np.nanmean(scores[list(group)]))), scores, groups)
+
+
+def _estimates(config: SelectConfig, gradients: TakenGradients) -> Estimate:
+    features = load_features(gradients.store, gradients.points)
+    estimator = ESTIMATORS[config.estimator]
+    return lambda subsets: estimator(features, subsets, gradients.settings).losses
+
+
+def _losses(
+    config: SelectConfig, gradients: TakenGradients
+) -> tuple[list[Subset], Float[ndarray, "subsets tasks"]]:
+    """Subsets with their losses, estimated or measured."""
+    if config.losses == "measured":
+        path = ResultsId(gradients.name, run=config.run or None).path(config.saved_dir)
+        rows = read_results(path) if path.exists() else []
+        if not rows:
+            raise ArtifactError("there are no measured losses", where=path, remedy="run `ftcot sample-truth`")
+        by_task = [[row.loss_by_task.get(task, np.nan) for task in gradients.tasks] for row in rows]
+        return [row.task_indices for row in rows], np.array(by_task)
+    subsets = listed_subsets(
+        config,
+        len(gradients.tasks),
+        config.seed,
+        gradients.name,
+        config.saved_dir,
+        overwrite=config.overwrite,
+        keep=False,
+    )
+    return subsets, _estimates(config, gradients)(subsets)
+
+
+def _target(given: str, tasks: Sequence[str]) -> int | None:
+    if given in tasks:
+        return tasks.index(given)
+    if given == "mean":
+        return None
+    if given.isdecimal() and int(given) < len(tasks):
+        return int(given)
+    raise UsageError(
+        f"there is no task {given!r}",
+        where="--target-task",
+        remedy=", ".join(f"{index} {task}" for index, task in enumerate(tasks[:20])),
+    )
