@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from finetune_cot.batches.collation import collate
-from finetune_cot.batches.encoding import IGNORED
+from finetune_cot.batches.encoding import IGNORED, EncodedExample
 from finetune_cot.errors import DataError, ModelError
 from finetune_cot.gradients.per_sample import per_sample_gradients, recording
 from finetune_cot.gradients.projection import Projection, Projector
@@ -261,3 +261,20 @@ def test_a_frozen_model_is_refused() -> None:
     model = only(build("llama"))
     with pytest.raises(ModelError, match="no trainable parameters"):
         per_sample_gradients(model, batch_of(model), Exact(model), "margin")
+
+
+@pytest.mark.slow
+def test_the_embedded_model() -> None:
+    from finetune_cot.models.loading import load_model
+
+    model = with_lora(load_model("SmolLM2-135M-Instruct", device="cpu").model)
+    random = torch.Generator().manual_seed(0)
+    examples = [
+        EncodedExample(index, "task", ids, (IGNORED,) * 5 + ids[5:])
+        for index, length in enumerate((20, 33, 27))
+        for ids in [tuple(torch.randint(100, 40000, (length,), generator=random).tolist())]
+    ]
+    batch = collate(examples, PAD)
+    for quantity in ("margin", "loss"):
+        found = per_sample_gradients(model, batch, Exact(model), quantity)  # type: ignore[arg-type]
+        assert relative_error(found.features, one_by_one(model, examples, quantity)) < 1e-4
