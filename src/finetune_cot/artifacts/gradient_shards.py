@@ -45,11 +45,7 @@ def shard_path(folder: Path, number: int) -> Path:
 
 
 def shard_positions(header: StoreHeader, number: int) -> range:
-    """Positions of the samples that a shard holds.
-
-    Raises:
-        IndexError: the store has no such shard.
-    """
+    """Positions of the samples that a shard holds; none where the store has no such shard."""
     return range(header.samples)[number * header.shard_samples :][: header.shard_samples]
 
 
@@ -90,7 +86,7 @@ def map_shard(folder: Path, header: StoreHeader, number: int, *, verify: bool = 
         ArtifactError: it is missing, torn, edited, or of another store.
     """
     path = shard_path(folder, number)
-    file = map_tensors(path)
+    file = map_tensors(path, _REMEDY)
     if file.metadata.get(_HEADER) != fingerprint(header):
         raise ArtifactError("is a shard of another store", where=path, remedy=_REMEDY)
     expected = (len(header.points), len(shard_positions(header, number)), header.width)

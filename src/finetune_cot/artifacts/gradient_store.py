@@ -190,7 +190,7 @@ def open_store(
     path = folder / _SAMPLES_FILE
     if not path.is_file():
         raise ArtifactError("is unfinished", where=folder, remedy=_REMEDY)
-    samples = map_tensors(path)
+    samples = map_tensors(path, _REMEDY)
     if samples.metadata.get("header") != fingerprint(header):
         raise ArtifactError("is of another store", where=path, remedy=_REMEDY)
     if verify:

@@ -69,8 +69,12 @@ def write_tensors(
     return checksum
 
 
-def map_tensors(path: Path) -> TensorFile:
+def map_tensors(path: Path, remedy: str) -> TensorFile:
     """Map a file's arrays, after checking that the file is as long as its header says.
+
+    Args:
+        path: The file.
+        remedy: What to do where it cannot be used.
 
     Raises:
         ArtifactError: it is missing, torn, or of another form.
@@ -89,9 +93,10 @@ def map_tensors(path: Path) -> TensorFile:
             raise ValueError("the file is of another length than its header says")
         return TensorFile(tensors, metadata, metadata[_CHECKSUM])
     except FileNotFoundError:
-        raise ArtifactError("is missing", where=path) from None
+        raise ArtifactError("is missing", where=path, remedy=remedy) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error, RecursionError) as error:
-        raise ArtifactError(f"is torn or no file of arrays: {error}", where=path) from None
+        what = f"is torn or no file of arrays: {error}"
+        raise ArtifactError(what, where=path, remedy=remedy) from None
 
 
 def checksum_of_data(path: Path) -> str:
