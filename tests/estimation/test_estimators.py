@@ -72,3 +72,15 @@ def test_cosines_by_hand() -> None:
         assert ESTIMATORS[name](found, [(0,)], SETTINGS).losses[0, 1] == pytest.approx(-cosine, rel=1e-5)
     product = ESTIMATORS["inner-product"](found, [(0,)], SETTINGS).losses[0, 1]
     assert product == pytest.approx(float(found.train[0, 0] @ found.dev[0, 1]), rel=1e-5)
+
+
+@pytest.mark.parametrize("proj", [12, 40])
+def test_trak_whitens_by_the_training_samples(proj: int) -> None:
+    found = features(tasks=3, proj=proj, points=1)
+    train, dev = found.train[0].astype(np.float64), found.dev[0]
+    moment = train.T @ train
+    ridge = SETTINGS.ridge * np.trace(moment) / len(train)
+    scores = train @ np.linalg.solve(moment + ridge * np.eye(proj), dev.T)
+    by_task = scores.reshape(3, 5, 3, 3).mean(axis=(1, 3))
+    estimated = ESTIMATORS["trak"](found, [(0,), (0, 2)], SETTINGS).losses
+    np.testing.assert_allclose(estimated, [by_task[0], by_task[[0, 2]].mean(axis=0)], rtol=1e-6)

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from scipy.optimize import minimize
+from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 from finetune_cot.errors import DataError, UsageError
@@ -62,3 +63,31 @@ def test_what_cannot_be_solved_is_named() -> None:
     features[3, 2] = np.nan
     with pytest.raises(DataError, match="features of 1 of 80 samples are not finite"):
         solve_subsets(features, tasks, SUBSETS, ridge=0.03)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 100.0])
+def test_features_of_any_scale_are_solved(scale: float) -> None:
+    features, tasks, margins = problem(samples=400, proj=30)
+    found = solve_subsets(scale * features, tasks, [(0,), (3,)], ridge=0.01, margins=margins).theta
+    for task, theta in zip((0, 3), found, strict=True):
+        rows = tasks == task
+        expected = exactly(scale * features[rows], margins[rows], ridge=0.01)
+        assert np.linalg.norm(theta - expected) < 1e-5 * np.linalg.norm(expected)
+
+
+def exactly(features: np.ndarray, margins: np.ndarray, ridge: float) -> np.ndarray:
+    """The solution by a method with second derivatives."""
+    strength = ridge * np.eye(features.shape[1])
+
+    def value(point: np.ndarray) -> float:
+        return float(np.logaddexp(0, -(margins + features @ point)).mean() + ridge / 2 * point @ point)
+
+    def slope(point: np.ndarray) -> np.ndarray:
+        return ridge * point - features.T @ expit(-(margins + features @ point)) / len(features)
+
+    def curvature(point: np.ndarray) -> np.ndarray:
+        chance = expit(margins + features @ point)
+        return strength + (features * (chance * (1 - chance))[:, None]).T @ features / len(features)
+
+    start = np.zeros(features.shape[1])
+    return minimize(value, start, jac=slope, hess=curvature, method="trust-exact", options={"gtol": 1e-10}).x

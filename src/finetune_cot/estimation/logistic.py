@@ -34,7 +34,7 @@ MAX_STEPS = 500
 COARSE = 1e-3
 """Residual down to which float32 is exact enough; float64 does the rest."""
 
-LEAST_CURVATURE = 0.01
+LEAST_CURVATURE = 0.001
 """Least curvature of a sample's loss in the whitening: samples far on the right side may turn back."""
 
 
@@ -89,6 +89,8 @@ def solve_subsets(
     check_samples(subsets, holds, np.array([len(of_task) for of_task in rows]))
     reduced, basis = _row_space(np.asarray(features, dtype=np.float64))
     whiten = _whitening(reduced, offsets, ridge)
+    everything = _solve_all(reduced @ whiten, offsets, ridge * whiten.T @ whiten)
+    whiten = _whitening(reduced, offsets + reduced @ (whiten @ everything), ridge)
     problem = _problem(reduced @ whiten, offsets, rows, ridge * whiten.T @ whiten)
     del reduced
     theta = np.empty((len(subsets), len(whiten)))
@@ -117,7 +119,7 @@ def _row_space(
 def _whitening(
     features: Float[np.ndarray, "samples width"], margins: Float[np.ndarray, " samples"], ridge: float
 ) -> Float[np.ndarray, "width width"]:
-    """A change of variables that makes the curvature of all samples together, at theta = 0, the identity."""
+    """Variables in which the curvature of all samples together, at these margins, is the identity."""
     chance = expit(-margins)
     weight = np.sqrt(np.maximum(chance * (1 - chance), LEAST_CURVATURE) / len(features))
     weighted = weight[:, None] * features
@@ -125,6 +127,26 @@ def _whitening(
     curvature.flat[:: len(curvature) + 1] += ridge
     triangle = np.linalg.cholesky(curvature)
     return np.ascontiguousarray(scipy.linalg.solve_triangular(triangle, np.eye(len(triangle)), lower=True).T)
+
+
+def _solve_all(
+    features: Float[np.ndarray, "samples width"],
+    margins: Float[np.ndarray, " samples"],
+    penalty: Float[np.ndarray, "width width"],
+) -> Float[np.ndarray, " width"]:
+    """About what fits all samples together: the curvature there is near that of the subsets' solutions."""
+    problem = _Problem((features,), (margins,), penalty)
+    holds = np.ones((1, 1), dtype=bool)
+    start = np.zeros((1, features.shape[1]))
+    norms = np.linalg.norm(problem.gradients(start, holds), axis=1)
+    found, _, _ = minimize_rows(
+        lambda points, rows: problem.gradients(points, holds[rows]),
+        start,
+        tolerance=COARSE * norms,
+        max_steps=MAX_STEPS,
+    )
+    point: Float[np.ndarray, " width"] = found[0]
+    return point
 
 
 @dataclass(frozen=True)

@@ -46,11 +46,14 @@ def trak(features: Features, subsets: Sequence[Subset], settings: EstimatorSetti
     """Inner products whitened by the training samples' second moment at the last point (Park et al. 2023)."""
     tasks = len(features.tasks)
     train, dev = features.train[-1].astype(np.float64), features.dev[-1]
-    gram = train @ train.T
-    ridge = settings.ridge * np.trace(gram) / len(gram)
-    # By Woodbury, train (train' train + ridge)^-1 = (gram + ridge)^-1 train.
-    whitened = scipy.linalg.solve(gram + ridge * np.eye(len(gram)), train, assume_a="pos")
-    scores = task_means(whitened, features.train_task, tasks) @ task_means(dev, features.dev_task, tasks).T
+    ridge = settings.ridge * float(np.sum(train**2)) / len(train)
+    targets = task_means(dev, features.dev_task, tasks)
+    if len(train) < train.shape[1]:
+        # By Woodbury, train (train' train + ridge)^-1 = (train train' + ridge)^-1 train, which is smaller.
+        train = _ridge_solve(train @ train.T, ridge, train)
+    else:
+        targets = _ridge_solve(train.T @ train, ridge, np.nan_to_num(targets).T).T
+    scores = task_means(train, features.train_task, tasks) @ targets.T
     return _additive(scores, subsets, "trak")
 
 
@@ -90,6 +93,12 @@ def _additive(
     held = subset_matrix(subsets, len(values)).astype(np.float64)
     held /= np.maximum(held.sum(axis=1, keepdims=True), 1)
     return Estimates(held @ np.nan_to_num(values), method, is_loss=False)
+
+
+def _ridge_solve(moment: ndarray, ridge: float, wanted: ndarray) -> ndarray:
+    moment.flat[:: len(moment) + 1] += ridge
+    solved: ndarray = scipy.linalg.solve(moment, wanted, assume_a="pos", overwrite_a=True)
+    return solved
 
 
 def _unit(values: Float[ndarray, "rows proj"]) -> Float[ndarray, "rows proj"]:
