@@ -22,7 +22,7 @@ class GradientOptions:
     )
     compute_pretrained_outputs: bool = option(False, "Use the gradients at the pretrained model.")
     points: tuple[str, ...] = option((), "Only these of the points that the gradients were taken at.")
-    ridge: float = option(0.03, "Lambda of the logistic regression.", check=positive)
+    ridge: float = option(10.0, "Lambda of the logistic regression.", check=positive)
     keep_margins: bool = option(False, "Begin the regression at the samples' margins.")
     scale: float | None = option(
         None,

@@ -25,7 +25,7 @@ class Estimates:
 class EstimatorSettings:
     """Choices that estimators leave open."""
 
-    ridge: float = 0.03
+    ridge: float = 10.0
     """Lambda of the logistic regression."""
     keep_margins: bool = False
     """Whether the regression begins at the samples' margins, rather than at zero."""
