@@ -275,6 +275,21 @@ def test_a_full_disk_keeps_what_is_done(tmp_path: Path, monkeypatch: pytest.Monk
     assert [file.name for file in (tmp_path / "shards").iterdir()] == ["000000.safetensors"]
 
 
+def test_replacing_waits_for_nobody_and_harms_nobody(tmp_path: Path) -> None:
+    folder = finished(tmp_path / "g")
+    before = contents(folder)
+    with (
+        stores.writing_store(folder, HEADER),
+        pytest.raises(ArtifactError, match="is in use by `ftcot grads`"),
+        stores.writing_store(folder, HEADER, replace=True),
+    ):
+        pass
+    assert contents(folder) == before
+    other = replace(HEADER, projection_seed=HEADER.projection_seed + 1)
+    with stores.writing_store(folder, other, replace=True) as missing:
+        assert missing == tuple(range(other.shards))
+
+
 def test_reading_does_not_keep_the_store_in_memory(tmp_path: Path) -> None:
     header = replace(HEADER, width=4096, samples=6144, shard_samples=128, dtype="float16", points=("a",))
     stores.begin_store(tmp_path, header)

@@ -141,7 +141,7 @@ def test_the_checkpoint_of_the_same_options_is_found(options: dict[str, Any]) ->
         ({"points": ("epoch_9",)}, ArtifactError, "epoch_009: no such weights were kept"),
         ({"points": ("meta",), "compute_pretrained_outputs": True}, UsageError, "contradicts"),
         ({"lora_alpha": 8.0}, ModelError, "trained with alpha 32.0, not 8; give --lora-alpha 32"),
-        ({"lora_rank": 4}, ModelError, "is of another model or adapter"),
+        ({"lora_rank": 4}, ModelError, "weights of another model or adapter"),
         ({"load_model_dir": Path("nowhere")}, ModelError, "no fine-tuned model is there"),
     ],
 )

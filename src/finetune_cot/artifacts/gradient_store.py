@@ -9,6 +9,7 @@
 
 import contextlib
 import functools
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -102,15 +103,20 @@ class GradientStore:
 
 
 @contextlib.contextmanager
-def writing_store(folder: Path, header: StoreHeader, command: str = "grads") -> Iterator[tuple[int, ...]]:
+def writing_store(
+    folder: Path, header: StoreHeader, command: str = "grads", *, replace: bool = False
+) -> Iterator[tuple[int, ...]]:
     """Hold a store for writing, begin it or go on with it, and tell which shards are to be made.
 
-    With several ranks the first one holds the store; the others only call `write_shard`.
+    With ``replace`` it begins anew, whatever is there. With several ranks the first one holds the store; the
+    others only call `write_shard`.
 
     Raises:
         ArtifactError: another run holds the store, or it was made of something else.
     """
     with artifact_lock(folder, command):
+        if replace:
+            shutil.rmtree(folder, ignore_errors=True)
         begin_store(folder, header)
         yield missing_shards(folder, header)
 

@@ -1,6 +1,5 @@
 """``ftcot grads``: one projected gradient of every sample, kept in a store."""
 
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,13 +27,15 @@ from finetune_cot.pipeline.progress import progress, say
 from finetune_cot.pipeline.subject import start_digest
 from finetune_cot.pipeline.train_checks import check_precision, settled_precision, training_device
 from finetune_cot.pipeline.train_data import divide, read_training_data, texts_digest, trained_name
-from finetune_cot.pipeline.trainable import encode_parts, load_trainable
+from finetune_cot.pipeline.trainable import Examples, encode_parts, load_trainable
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from finetune_cot.batches.encoding import EncodedExample
     from finetune_cot.gradients.per_sample import Recorder
+    from finetune_cot.gradients.projection import Projector
     from finetune_cot.models.loading import LoadedModel
 
 
@@ -114,86 +115,81 @@ def grads(config: GradsConfig) -> GradsResult:
         "training samples": texts_digest(parts.train, data.template),
         "dev samples": texts_digest(parts.dev, data.template),
     }
-    return _fill(config, model, loaded, meta, folder, origin, data.tasks, found.train, found.dev)
+    work = _work(config, model, loaded, meta, origin, data.tasks, found)
+    return _fill(work, model, loaded.device, folder)
 
 
-def _fill(
+def _work(
     config: GradsConfig,
     model: Any,
     loaded: "LoadedModel",
     meta: MetaTraining,
-    folder: Path,
     origin: Mapping[str, str],
     tasks: tuple[str, ...],
-    train: Sequence["EncodedExample"],
-    dev: Sequence["EncodedExample"],
-) -> GradsResult:
-    from finetune_cot.gradients.per_sample import recording
-    from finetune_cot.gradients.projection import Projection, Projector
-    from finetune_cot.models.loading import autocast_dtype
+    found: Examples,
+) -> _Work:
     from finetune_cot.training.weights import trainable_weights
 
-    running = start("grads", to_plain(config))
     initial = {name: weight.clone() for name, weight in trainable_weights(model).items()}
-    points = point_weights(meta, initial, config)
-    kind: Any = "none" if config.project_dim == 0 else config.projection
-    projector = Projector(
-        Projection(kind, config.project_dim, config.seed),
-        {name: weight.shape for name, weight in initial.items()},
-        loaded.device,
-    )
+    parameters = sum(weight.numel() for weight in initial.values())
+    exact = config.project_dim == 0
     header = StoreHeader(
-        width=projector.width,
+        width=parameters if exact else config.project_dim,
         project_dim=config.project_dim,
-        projection=kind,
+        projection="none" if exact else config.projection,
         projection_seed=config.seed,
-        parameters=projector.parameters,
+        parameters=parameters,
         points=meta.points,
         train_gradient=config.train_gradient,
         dtype=config.store_dtype,  # type: ignore[arg-type]
         tasks=tasks,
-        samples=len(train) + len(dev),
+        samples=len(found.train) + len(found.dev),
         shard_samples=config.shard_samples,
         origin=origin,
     )
-    work = _Work(
-        config,
-        header,
-        [*train, *dev],
-        len(train),
-        loaded.tokenizer.pad_token_id,
-        loaded.model_type == "encoder_decoder",
-        points,
+    return _Work(
+        config=config,
+        header=header,
+        examples=[*found.train, *found.dev],
+        train_samples=len(found.train),
+        pad_token_id=loaded.tokenizer.pad_token_id,
+        encoder_decoder=loaded.model_type == "encoder_decoder",
+        points=point_weights(meta, initial, config),
     )
-    if config.overwrite and folder.exists():
-        shutil.rmtree(folder)
-    with writing_store(folder, header) as missing:
+
+
+def _fill(work: _Work, model: Any, device: "torch.device", folder: Path) -> GradsResult:
+    """Take what the store lacks."""
+    from finetune_cot.gradients.projection import Projection, Projector
+
+    config, header = work.config, work.header
+    running = start("grads", to_plain(config))
+    first = work.points[header.points[0]]
+    kind: Any = header.projection
+    projector = Projector(
+        Projection(kind, header.project_dim, header.projection_seed),
+        {name: weight.shape for name, weight in first.items()},
+        device,
+    )
+    with writing_store(folder, header, replace=config.overwrite) as missing:
         started = time.perf_counter()
-        todo = sum(len(shard_positions(header, number)) for number in missing)
-        tokens = 0
-        with (
-            recording(model, projector, autocast=autocast_dtype(config.precision)) as record,
-            progress("grads", todo * len(points), "samples") as report,
-        ):
-            count = _Count(report)
-            for number in missing:
-                rows, used = _shard_rows(work, number, model, record, count.add)
-                write_shard(folder, header, number, rows)
-                tokens += used
-            slow = record.slow_layers
-        first = points[meta.points[0]]
+        tokens, slow = _take(work, missing, model, projector, folder)
         displacement = [
-            projector.project_weights({key: weight - first[key] for key, weight in weights.items()})
-            .cpu()
-            .numpy()
-            for weights in points.values()
+            projector.project_weights({name: weight - first[name] for name, weight in weights.items()})
+            for weights in work.points.values()
         ]
-        finish_store(folder, header, np.stack(displacement), np.array(weight_norms(list(points.values()))))
+        finish_store(
+            folder,
+            header,
+            np.stack([moved.cpu().numpy() for moved in displacement]),
+            np.array(weight_norms(list(work.points.values()))),
+        )
         seconds = time.perf_counter() - started
-        write_manifest(folder / "manifest.json", running.manifest(inputs=origin))
+        write_manifest(folder / "manifest.json", running.manifest(inputs=header.origin))
     if slow:
         say(f"gradients of {', '.join(slow)} were taken one sample at a time: no rule for them is known")
-    real = sum(sum(_lengths(item, work.encoder_decoder)) for item in work.examples)
+    taken = sum(len(shard_positions(header, number)) for number in missing)
+    real = sum(sum(_lengths(item, work.encoder_decoder)) for item in work.examples) * len(work.points)
     return GradsResult(
         path=folder,
         samples=header.samples,
@@ -201,13 +197,34 @@ def _fill(
         parameters=header.parameters,
         dim=header.width,
         seconds=seconds,
-        seconds_per_sample=seconds / (todo * len(points)) if todo else None,
+        seconds_per_sample=seconds / (taken * len(work.points)) if taken else None,
         peak_memory_bytes=peak_memory_bytes(),
-        reused_samples=header.samples - todo,
-        points=meta.points,
+        reused_samples=header.samples - taken,
+        points=header.points,
         slow_layers=slow,
-        tokens_per_real_token=tokens / (real * len(points)) if todo == header.samples else None,
+        tokens_per_real_token=tokens / real if taken == header.samples else None,
     )
+
+
+def _take(
+    work: _Work, missing: Sequence[int], model: Any, projector: "Projector", folder: Path
+) -> tuple[int, tuple[str, ...]]:
+    """Write the missing shards; gives the tokens that it took, and the types of layers that were slow."""
+    from finetune_cot.gradients.per_sample import recording
+    from finetune_cot.models.loading import autocast_dtype
+
+    passes = sum(len(shard_positions(work.header, number)) for number in missing) * len(work.points)
+    tokens = 0
+    with (
+        recording(model, projector, autocast=autocast_dtype(work.config.precision)) as record,
+        progress("grads", passes, "samples") as report,
+    ):
+        count = _Count(report)
+        for number in missing:
+            rows, used = _shard_rows(work, number, model, record, count.add)
+            write_shard(folder, work.header, number, rows)
+            tokens += used
+        return tokens, record.slow_layers
 
 
 def _shard_rows(

@@ -99,7 +99,7 @@ def _check_point(point: str) -> None:
 def _checkpoint_weights(
     checkpoint: Path, epoch: int | None, initial: Mapping[str, "Tensor"], config: GradsConfig
 ) -> dict[str, "Tensor"]:
-    from finetune_cot.training.weights import read_weights
+    from finetune_cot.training.weights import check_fit, read_weights
 
     if epoch is not None and not is_checkpoint(checkpoint):
         raise ArtifactError(
@@ -116,16 +116,7 @@ def _checkpoint_weights(
                 remedy=f"give --lora-alpha {found}",
             )
     weights = read_weights(folder)
-    differing = sorted(initial.keys() ^ weights.keys())
-    differing += [
-        name for name in initial.keys() & weights.keys() if initial[name].shape != weights[name].shape
-    ]
-    if differing:
-        raise ModelError(
-            f"is of another model or adapter: {len(differing)} weights differ, such as {differing[0]}",
-            where=folder,
-            remedy="give the model and the LoRA options that it was trained with",
-        )
+    check_fit(initial, weights, folder)
     return {name: weights[name].to(start.device, start.dtype) for name, start in initial.items()}
 
 

@@ -99,11 +99,7 @@ def read_comparison(folder: Path, read: Read, leave_out: Callable[[str], None]) 
     for name, entry in stated["methods"].items():
         estimated[name] = _by_subset(read(folder / entry["file"], read_results))
     main, *_ = sorted(estimated, key=lambda name: stated["methods"][name]["file"] != MAIN_FILE)
-    calibration = {
-        tuple(sorted(subset))
-        for entry in stated["methods"].values()
-        for subset in entry.get("calibration_subsets") or []
-    }
+    calibration = _calibration(stated)
     subsets = [subset for subset in truth_rows if subset in estimated[main] and subset not in calibration]
     if len(subsets) < TOO_FEW:
         raise ArtifactError(
@@ -111,11 +107,7 @@ def read_comparison(folder: Path, read: Read, leave_out: Callable[[str], None]) 
             where=folder / ESTIMATES,
             remedy="run `ftcot sample-truth` on the list of subsets that was estimated",
         )
-    for name in list(estimated):
-        missing = sum(subset not in estimated[name] for subset in subsets)
-        if missing:
-            leave_out(f"{name} has no estimate for {missing} of {len(subsets)} subsets")
-            del estimated[name]
+    _drop_incomplete(estimated, subsets, leave_out)
     tasks = tuple(stated.get("tasks") or sorted({t for row in truth_rows.values() for t in row.loss_by_task}))
     held = _held(subsets, len(tasks), folder)
     measured = np.isfinite(_losses(truth_rows, subsets, tasks)).sum(axis=0) >= TOO_FEW
@@ -139,6 +131,26 @@ def read_comparison(folder: Path, read: Read, leave_out: Callable[[str], None]) 
         calibration=len(calibration & truth_rows.keys()),
         costs=_costs(folder, truth_name, truth_rows, stated.get("seconds"), len(estimated[main]), read),
     )
+
+
+def _calibration(stated: Mapping[str, Any]) -> set[Subset]:
+    """Subsets whose measured losses any of the methods was told."""
+    return {
+        tuple(sorted(subset))
+        for entry in stated["methods"].values()
+        for subset in entry.get("calibration_subsets") or []
+    }
+
+
+def _drop_incomplete(
+    estimated: dict[str, dict[Subset, ResultRow]], subsets: Sequence[Subset], leave_out: Callable[[str], None]
+) -> None:
+    """Take out the methods that do not estimate every subset, and tell of them."""
+    for name in list(estimated):
+        missing = sum(subset not in estimated[name] for subset in subsets)
+        if missing:
+            leave_out(f"{name} has no estimate for {missing} of {len(subsets)} subsets")
+            del estimated[name]
 
 
 def _stated(values: Any, where: Path) -> Mapping[str, Any]:

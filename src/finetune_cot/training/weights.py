@@ -36,9 +36,21 @@ def set_trainable_weights(model: Any, weights: Mapping[str, Tensor], where: obje
         ModelError: names or shapes differ from those of the model.
     """
     parameters = trainable_weights(model)
-    differing = sorted(parameters.keys() ^ weights.keys())
+    check_fit(parameters, weights, where)
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(weights[name])
+
+
+def check_fit(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], where: object) -> None:
+    """Refuse weights whose names or shapes differ from those of the model.
+
+    Raises:
+        ModelError: names how many differ, and one of them.
+    """
+    differing = sorted(expected.keys() ^ found.keys())
     differing += [
-        name for name in parameters.keys() & weights.keys() if parameters[name].shape != weights[name].shape
+        name for name in expected.keys() & found.keys() if expected[name].shape != found[name].shape
     ]
     if differing:
         raise ModelError(
@@ -46,9 +58,6 @@ def set_trainable_weights(model: Any, weights: Mapping[str, Tensor], where: obje
             where=where,
             remedy="give the model and the LoRA options that the weights were trained with",
         )
-    with torch.no_grad():
-        for name, parameter in parameters.items():
-            parameter.copy_(weights[name])
 
 
 def save_weights(model: Any, folder: Path) -> None:
