@@ -117,7 +117,7 @@ def test_a_second_run_is_told_who_holds_the_file(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_run_keeps_what_is_done(tmp_path: Path) -> None:
-    with loopback(delay=0.3) as served:
+    with loopback(delay=0.05) as served:
         with ftcot(*teach_arguments(served), saved_dir=tmp_path) as process:
             wait_until(lambda: len(served.asked) > 30, process)
             process.send_signal(signal.SIGINT)
