@@ -1,7 +1,7 @@
 """``ftcot grads``: one projected gradient of every sample, kept in a store."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from finetune_cot.artifacts.gradient_store import (
-    SampleRows,
     StoreHeader,
     finish_store,
     shard_positions,
-    write_shard,
     writing_store,
 )
 from finetune_cot.artifacts.ids import GradientsId
@@ -22,8 +20,9 @@ from finetune_cot.config.grads import GradsConfig
 from finetune_cot.config.options import replace as changed
 from finetune_cot.config.options import to_plain
 from finetune_cot.models.registry import check_available
+from finetune_cot.pipeline.gradient_pass import GradientWork, real_tokens, take_shards
 from finetune_cot.pipeline.meta_points import MetaTraining, find_meta_training, point_weights, weight_norms
-from finetune_cot.pipeline.progress import progress, say
+from finetune_cot.pipeline.progress import say
 from finetune_cot.pipeline.subject import start_digest
 from finetune_cot.pipeline.train_checks import check_precision, settled_precision, training_device
 from finetune_cot.pipeline.train_data import divide, read_training_data, texts_digest, trained_name
@@ -31,11 +30,7 @@ from finetune_cot.pipeline.trainable import Examples, encode_parts, load_trainab
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
 
-    from finetune_cot.batches.encoding import EncodedExample
-    from finetune_cot.gradients.per_sample import Recorder
-    from finetune_cot.gradients.projection import Projector
     from finetune_cot.models.loading import LoadedModel
 
 
@@ -65,20 +60,6 @@ class GradsResult:
     tokens_per_real_token: float | None = None
     plan: Mapping[str, Any] | None = None
     """With ``--dry-run``, what would be done."""
-
-
-@dataclass(frozen=True)
-class _Work:
-    """A store that is being filled."""
-
-    config: GradsConfig
-    header: StoreHeader
-    examples: Sequence["EncodedExample"]
-    """Training samples, then dev samples."""
-    train_samples: int
-    pad_token_id: int
-    encoder_decoder: bool
-    points: Mapping[str, Mapping[str, "Tensor"]]
 
 
 def grads(config: GradsConfig) -> GradsResult:
@@ -127,7 +108,7 @@ def _work(
     origin: Mapping[str, str],
     tasks: tuple[str, ...],
     found: Examples,
-) -> _Work:
+) -> GradientWork:
     from finetune_cot.training.weights import trainable_weights
 
     initial = {name: weight.clone() for name, weight in trainable_weights(model).items()}
@@ -147,7 +128,7 @@ def _work(
         shard_samples=config.shard_samples,
         origin=origin,
     )
-    return _Work(
+    return GradientWork(
         config=config,
         header=header,
         examples=[*found.train, *found.dev],
@@ -158,7 +139,7 @@ def _work(
     )
 
 
-def _fill(work: _Work, model: Any, device: "torch.device", folder: Path) -> GradsResult:
+def _fill(work: GradientWork, model: Any, device: "torch.device", folder: Path) -> GradsResult:
     """Take what the store lacks."""
     from finetune_cot.gradients.projection import Projection, Projector
 
@@ -173,7 +154,7 @@ def _fill(work: _Work, model: Any, device: "torch.device", folder: Path) -> Grad
     )
     with writing_store(folder, header, replace=config.overwrite) as missing:
         started = time.perf_counter()
-        tokens, slow = _take(work, missing, model, projector, folder)
+        tokens, slow = take_shards(work, missing, model, projector, folder)
         displacement = [
             projector.project_weights({name: weight - first[name] for name, weight in weights.items()})
             for weights in work.points.values()
@@ -189,7 +170,6 @@ def _fill(work: _Work, model: Any, device: "torch.device", folder: Path) -> Grad
     if slow:
         say(f"gradients of {', '.join(slow)} were taken one sample at a time: no rule for them is known")
     taken = sum(len(shard_positions(header, number)) for number in missing)
-    real = sum(sum(_lengths(item, work.encoder_decoder)) for item in work.examples) * len(work.points)
     return GradsResult(
         path=folder,
         samples=header.samples,
@@ -202,110 +182,8 @@ def _fill(work: _Work, model: Any, device: "torch.device", folder: Path) -> Grad
         reused_samples=header.samples - taken,
         points=header.points,
         slow_layers=slow,
-        tokens_per_real_token=tokens / real if taken == header.samples else None,
+        tokens_per_real_token=tokens / real_tokens(work) if taken == header.samples else None,
     )
-
-
-def _take(
-    work: _Work, missing: Sequence[int], model: Any, projector: "Projector", folder: Path
-) -> tuple[int, tuple[str, ...]]:
-    """Write the missing shards; gives the tokens that it took, and the types of layers that were slow."""
-    from finetune_cot.gradients.per_sample import recording
-    from finetune_cot.models.loading import autocast_dtype
-
-    passes = sum(len(shard_positions(work.header, number)) for number in missing) * len(work.points)
-    tokens = 0
-    with (
-        recording(model, projector, autocast=autocast_dtype(work.config.precision)) as record,
-        progress("grads", passes, "samples") as report,
-    ):
-        count = _Count(report)
-        for number in missing:
-            rows, used = _shard_rows(work, number, model, record, count.add)
-            write_shard(folder, work.header, number, rows)
-            tokens += used
-        return tokens, record.slow_layers
-
-
-def _shard_rows(
-    work: _Work, number: int, model: Any, record: "Recorder", report: Callable[[int], None]
-) -> tuple[SampleRows, int]:
-    """The rows of a shard, and the tokens that went through the model for them.
-
-    Args:
-        work: What is being filled.
-        number: The shard's number.
-        model: The model, whose trainable weights are set to each point in turn.
-        record: Takes the gradients.
-        report: Called with the samples of each batch.
-    """
-    from finetune_cot.batches.budget import budget_batches
-    from finetune_cot.batches.collation import collate
-
-    positions = list(shard_positions(work.header, number))
-    width, places = work.header.width, {position: place for place, position in enumerate(positions)}
-    features = np.zeros((len(work.points), len(positions), width), np.float32)
-    losses = np.zeros((len(positions), len(work.points)), np.float32)
-    margins = np.zeros_like(losses)
-    tokens = 0
-    for index, weights in enumerate(work.points.values()):
-        _set_weights(model, weights)
-        device = next(iter(weights.values())).device
-        for is_dev in (False, True):
-            chosen = [position for position in positions if (position >= work.train_samples) == is_dev]
-            lengths = [_lengths(work.examples[position], work.encoder_decoder) for position in chosen]
-            for batch in budget_batches(lengths, work.config.batch_tokens):
-                where = [places[chosen[item]] for item in batch]
-                examples = [work.examples[chosen[item]] for item in batch]
-                quantity: Any = "loss" if is_dev else work.config.train_gradient
-                found = record(collate(examples, work.pad_token_id).to(device), quantity)
-                features[index, where] = found.features.cpu().numpy()
-                losses[where, index] = found.losses.cpu().numpy()
-                margins[where, index] = found.margins.cpu().numpy()
-                tokens += found.tokens
-                report(len(where))
-    task_of = {task: place for place, task in enumerate(work.header.tasks)}
-    examples = [work.examples[position] for position in positions]
-    return (
-        SampleRows(
-            features=features,
-            sample_index=np.array([item.sample_index for item in examples]),
-            task=np.array([task_of[item.task] for item in examples]),
-            is_dev=np.array([position >= work.train_samples for position in positions]),
-            tokens=np.array([item.label_tokens for item in examples]),
-            losses=losses,
-            margins=margins,
-        ),
-        tokens,
-    )
-
-
-def _lengths(example: "EncodedExample", encoder_decoder: bool) -> tuple[int, int]:
-    """Tokens of the input and, in an encoder-decoder, of the target."""
-    return len(example.input_ids), len(example.labels) if encoder_decoder else 0
-
-
-class _Count:
-    """Adds up what is done, and tells the sum."""
-
-    def __init__(self, report: Callable[[int], None]) -> None:
-        self._report = report
-        self._done = 0
-
-    def add(self, samples: int) -> None:
-        """Count some more."""
-        self._done += samples
-        self._report(self._done)
-
-
-def _set_weights(model: Any, weights: Mapping[str, "Tensor"]) -> None:
-    import torch
-
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            own = weights.get(name.replace(".default.", "."))
-            if own is not None:
-                parameter.copy_(own)
 
 
 def _origin(config: GradsConfig, meta: MetaTraining, loaded: "LoadedModel") -> dict[str, str]:
