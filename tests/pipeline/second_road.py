@@ -12,7 +12,7 @@ from finetune_cot.pipeline.sample_truth import sample_truth
 from finetune_cot.pipeline.train import train
 
 
-def second_road(folder: Path, model: Path) -> dict[str, Any]:
+def second_road(folder: Path, model: Path, *, true_runs: bool = True) -> dict[str, Any]:
     """Meta-training, gradients of 256 numbers, eight true runs of two of five tasks; gives the options."""
     rows = [
         {"prompt": f"{task} {number}\n", "completion": f"{word} {word}", "skill": task}
@@ -31,5 +31,6 @@ def second_road(folder: Path, model: Path) -> dict[str, Any]:
     training: dict[str, Any] = {"epochs": 3, "lr": 0.02}
     train(TrainConfig(**options, **training))
     grads(GradsConfig(**options, project_dim=256))
-    sample_truth(SampleTruthConfig(**options, **training, number_of_subsets=8, subset_size="2"))
+    if true_runs:
+        sample_truth(SampleTruthConfig(**options, **training, number_of_subsets=8, subset_size="2"))
     return options

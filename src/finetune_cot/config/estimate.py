@@ -17,6 +17,12 @@ class EstimateConfig(GradientOptions, SubsetOptions, ModelOptions):
         "How losses are estimated; the first is the main one, and all means every one.",
         choices=(*ESTIMATOR_NAMES, "all"),
     )
+    evaluate: str = option(
+        "linear",
+        "How a step's losses are found: to first order from the gradients, or by forward passes of the model,"
+        " at the last of the points.",
+        choices=("linear", "forward"),
+    )
     calibrate: int = option(
         0,
         "Combine signals by so many true runs of `sample-truth`: the first of the list.",

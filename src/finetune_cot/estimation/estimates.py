@@ -19,6 +19,8 @@ class Estimates:
     is_loss: bool
     std: Float[ndarray, "subsets tasks"] | None = None
     """How far the truth lies from an estimate, as a standard deviation; None where nothing tells it."""
+    steps: Float[ndarray, "subsets proj"] | None = None
+    """Projected step theta of each subset at the last point; None for a method that takes none."""
 
 
 @dataclass(frozen=True)

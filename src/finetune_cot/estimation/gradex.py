@@ -25,15 +25,28 @@ def gradex(features: Features, subsets: Sequence[Subset], settings: EstimatorSet
     """
     losses = []
     for point in range(len(features.train)):
-        theta = solve_subsets(
-            features.train[point],
-            features.train_task,
-            subsets,
-            ridge=settings.ridge,
-            margins=features.train_margins[point] if settings.keep_margins else None,
-        ).theta
-        losses.append(first_order_losses(features, point, rescaled(theta, features, point, settings.scale)))
-    return Estimates(np.mean(losses, axis=0), "gradex", is_loss=True)
+        steps = gradex_steps(features, point, subsets, settings)
+        losses.append(first_order_losses(features, point, steps))
+    return Estimates(np.mean(losses, axis=0), "gradex", is_loss=True, steps=steps)
+
+
+def gradex_steps(
+    features: Features, point: int, subsets: Sequence[Subset], settings: EstimatorSettings
+) -> Float[ndarray, "subsets proj"]:
+    """Projected step theta of each subset at one point; P theta leads from that point to estimated weights.
+
+    Raises:
+        DataError: features are not finite, or a subset has no samples.
+        UsageError: the ridge is not above zero.
+    """
+    theta = solve_subsets(
+        features.train[point],
+        features.train_task,
+        subsets,
+        ridge=settings.ridge,
+        margins=features.train_margins[point] if settings.keep_margins else None,
+    ).theta
+    return rescaled(theta, features, point, settings.scale)
 
 
 def seed(features: Features, subsets: Sequence[Subset], settings: EstimatorSettings) -> Estimates:
@@ -53,8 +66,8 @@ def seed(features: Features, subsets: Sequence[Subset], settings: EstimatorSetti
             [subsets[place] for place in where.tolist()],
             ridge=1 / (SEED_C * max(int(size), 1)),
         ).theta
-    step = rescaled(theta, features, point, settings.scale or SEED_SCALE)
-    return Estimates(first_order_losses(features, point, step), "seed", is_loss=True)
+    steps = rescaled(theta, features, point, settings.scale or SEED_SCALE)
+    return Estimates(first_order_losses(features, point, steps), "seed", is_loss=True, steps=steps)
 
 
 def step_norm(features: Features, subsets: Sequence[Subset], settings: EstimatorSettings) -> Estimates:

@@ -1,11 +1,13 @@
 """``ftcot estimate``: dev losses of subsets, from gradients that were taken once."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
 
 from finetune_cot.artifacts.files import write_json_atomic
 from finetune_cot.artifacts.ids import ResultsId
@@ -16,9 +18,10 @@ from finetune_cot.config.gradients import ESTIMATOR_NAMES
 from finetune_cot.config.options import to_plain
 from finetune_cot.errors import UsageError
 from finetune_cot.estimation.calibration import calibrate, datamodel, signals
-from finetune_cot.estimation.estimates import Estimates, EstimatorSettings
-from finetune_cot.estimation.features import Features, Subset, load_features
+from finetune_cot.estimation.estimates import Estimates
+from finetune_cot.estimation.features import Subset, load_features
 from finetune_cot.estimation.registry import ESTIMATORS
+from finetune_cot.pipeline.forward import forward_estimates
 from finetune_cot.pipeline.progress import say
 from finetune_cot.pipeline.taken_gradients import open_gradients
 from finetune_cot.pipeline.task_subsets import listed_subsets
@@ -35,7 +38,7 @@ class EstimateResult:
     subsets: int
     tasks: tuple[str, ...]
     seconds: float
-    """From opened gradients to estimates of every estimator."""
+    """From opened gradients to estimates of every estimator, with the forward passes of interrupted runs."""
     method: str
     """The main estimator."""
     methods: tuple[str, ...] = ()
@@ -50,13 +53,15 @@ class EstimateResult:
 def estimate(config: EstimateConfig) -> EstimateResult:
     """Estimate every task's dev loss after fine-tuning on each subset (method.md section 2).
 
-    With ``--calibrate`` the main method is ``calibrated``: signals of several estimators, weighted by some
-    true runs, which reports leave out when they compare.
+    With ``--evaluate forward`` the main method is the first estimator's step as forward passes measure it;
+    estimates to first order lie beside. With ``--calibrate`` it is ``calibrated``: signals of several
+    estimators, weighted by some true runs, which reports leave out when they compare.
 
     Raises:
         UsageError: an option that these gradients cannot follow, or too few true runs.
         DataError: data or list of subsets are missing or torn; a subset has no samples.
-        ArtifactError: there are no such gradients, or they are torn or of other data.
+        ArtifactError: there are no such gradients, or they are torn, or of other data or another model.
+        ModelError: the model is not there, or a step leads to a loss that is no number.
     """
     gradients = open_gradients(config)
     name, store = gradients.name, gradients.store
@@ -70,17 +75,24 @@ def estimate(config: EstimateConfig) -> EstimateResult:
         keep=True,
     )
     running = start("estimate", to_plain(config))
+    path = ResultsId(name, config.project_dim, config.run).path(config.saved_dir)
     started = time.perf_counter()
     features, settings = load_features(store, gradients.points), gradients.settings
     names = ESTIMATOR_NAMES if "all" in config.estimator else config.estimator
     found = [ESTIMATORS[method](features, subsets, settings) for method in dict.fromkeys(names)]
+    measured: list[Estimates] = []
+    earlier = 0.0
+    if config.evaluate == "forward":
+        kept = path.with_name("forward")
+        measured, earlier = forward_estimates(config, gradients, subsets, found, kept)
+    found = [*measured, *found]
     used: list[Subset] = []
     if config.calibrate:
         truth = ResultsId(name, run=config.run or None).path(config.saved_dir)
-        calibrated, used = _calibrated(features, subsets, settings, truth, config.calibrate)
+        given = signals(features, subsets, settings) | {item.method: item.losses for item in measured}
+        calibrated, used = _calibrated(given, features.tasks, subsets, truth, config.calibrate)
         found = [*calibrated, *found]
-    seconds = time.perf_counter() - started
-    path = ResultsId(name, config.project_dim, config.run).path(config.saved_dir)
+    seconds = time.perf_counter() - started + earlier
     _write(path, found, subsets, store.header.tasks, name, used, seconds)
     write_manifest(path.with_name("manifest.json"), running.manifest(inputs=store.header.origin))
     means = np.nanmean(found[0].losses, axis=1)
@@ -99,9 +111,13 @@ def estimate(config: EstimateConfig) -> EstimateResult:
 
 
 def _calibrated(
-    features: Features, subsets: Sequence[Subset], settings: EstimatorSettings, truth: Path, runs: int
+    given: Mapping[str, Float[ndarray, "subsets tasks"]],
+    tasks: Sequence[str],
+    subsets: Sequence[Subset],
+    truth: Path,
+    runs: int,
 ) -> tuple[list[Estimates], list[Subset]]:
-    """Calibrated estimates and the datamodel on the same true runs, and the subsets of those runs."""
+    """Signals calibrated on true runs, the datamodel on the same ones, and the subsets of those runs."""
     known = {row.task_indices: row.loss_by_task for row in read_results(truth)} if truth.exists() else {}
     used = [subset for subset in subsets if subset in known][:runs]
     if len(used) < runs:
@@ -111,10 +127,10 @@ def _calibrated(
             remedy="run `ftcot sample-truth` on the same list",
         )
     places = np.array([subsets.index(subset) for subset in used])
-    losses = np.array([[known[subset].get(task, np.nan) for task in features.tasks] for subset in used])
+    losses = np.array([[known[subset].get(task, np.nan) for task in tasks] for subset in used])
     measured = np.isfinite(losses).all(axis=0)
     losses = np.where(measured, losses, 0.0)
-    found = calibrate(signals(features, subsets, settings), subsets, places, losses)
+    found = calibrate(given, subsets, places, losses)
     told = ", ".join(f"{name} {weight:+.2f}" for name, weight in found.weights.items())
     say(f"weights of the signals: {told}; error in cross-validation {found.error:.2f} standard deviations")
     return [found.estimates, datamodel(subsets, places, losses)], used

@@ -12,6 +12,7 @@ from finetune_cot.config.grads import GradsConfig
 from finetune_cot.pipeline.progress import progress
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from finetune_cot.batches.encoding import EncodedExample
@@ -105,6 +106,17 @@ def _shard_rows(
         ),
         tokens,
     )
+
+
+def store_projector(
+    header: StoreHeader, weights: Mapping[str, "Tensor"], device: "torch.device"
+) -> "Projector":
+    """What projects gradients as those of a store are, and lifts its steps back to weights."""
+    from finetune_cot.gradients.projection import Projection, Projector
+
+    kind: Any = header.projection
+    shapes = {name: weight.shape for name, weight in weights.items()}
+    return Projector(Projection(kind, header.project_dim, header.projection_seed), shapes, device)
 
 
 def real_tokens(work: GradientWork) -> int:

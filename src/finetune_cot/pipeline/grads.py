@@ -16,11 +16,12 @@ from finetune_cot.artifacts.gradient_store import (
 )
 from finetune_cot.artifacts.ids import GradientsId
 from finetune_cot.artifacts.manifest import peak_memory_bytes, start, write_manifest
+from finetune_cot.config.estimate import EstimateConfig
 from finetune_cot.config.grads import GradsConfig
 from finetune_cot.config.options import replace as changed
 from finetune_cot.config.options import to_plain
 from finetune_cot.models.registry import check_available
-from finetune_cot.pipeline.gradient_pass import GradientWork, real_tokens, take_shards
+from finetune_cot.pipeline.gradient_pass import GradientWork, real_tokens, store_projector, take_shards
 from finetune_cot.pipeline.meta_points import MetaTraining, find_meta_training, point_weights, weight_norms
 from finetune_cot.pipeline.progress import say
 from finetune_cot.pipeline.subject import start_digest
@@ -92,7 +93,7 @@ def grads(config: GradsConfig) -> GradsResult:
     # The adapter as it was before any training is the pretrained model, and that is where the line begins.
     model, loaded = load_trainable(changed(config, load_model_dir=None), device)
     found = encode_parts(parts, data.template, config.max_length, loaded)
-    origin = _origin(config, meta, loaded) | {
+    origin = gradients_origin(config, meta, loaded) | {
         "training samples": texts_digest(parts.train, data.template),
         "dev samples": texts_digest(parts.dev, data.template),
     }
@@ -141,17 +142,10 @@ def _work(
 
 def _fill(work: GradientWork, model: Any, device: "torch.device", folder: Path) -> GradsResult:
     """Take what the store lacks."""
-    from finetune_cot.gradients.projection import Projection, Projector
-
     config, header = work.config, work.header
     running = start("grads", to_plain(config))
     first = work.points[header.points[0]]
-    kind: Any = header.projection
-    projector = Projector(
-        Projection(kind, header.project_dim, header.projection_seed),
-        {name: weight.shape for name, weight in first.items()},
-        device,
-    )
+    projector = store_projector(header, first, device)
     with writing_store(folder, header, replace=config.overwrite) as missing:
         started = time.perf_counter()
         tokens, slow = take_shards(work, missing, model, projector, folder)
@@ -186,7 +180,10 @@ def _fill(work: GradientWork, model: Any, device: "torch.device", folder: Path) 
     )
 
 
-def _origin(config: GradsConfig, meta: MetaTraining, loaded: "LoadedModel") -> dict[str, str]:
+def gradients_origin(
+    config: GradsConfig | EstimateConfig, meta: MetaTraining, loaded: "LoadedModel"
+) -> dict[str, str]:
+    """Of which weights gradients are: model, adapter, meta-training, precision and seed."""
     targets = ",".join(config.lora_targets or ()) or "usual"
     lora = f"lora r {config.lora_rank} alpha {config.lora_alpha:g} on {targets}"
     return {

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from finetune_cot.artifacts.checkpoints import epoch_folder, is_checkpoint, weights_folder
 from finetune_cot.artifacts.files import read_json
 from finetune_cot.artifacts.ids import CheckpointId
+from finetune_cot.config.estimate import EstimateConfig
 from finetune_cot.config.grads import GradsConfig
 from finetune_cot.errors import ArtifactError, ModelError, UsageError
 from finetune_cot.pipeline.progress import say
@@ -28,7 +29,7 @@ class MetaTraining:
     points: tuple[str, ...]
 
 
-def find_meta_training(config: GradsConfig, save_name: str) -> MetaTraining:
+def find_meta_training(config: GradsConfig | EstimateConfig, save_name: str) -> MetaTraining:
     """The checkpoint that the options mean, and the points.
 
     Raises:
@@ -61,7 +62,7 @@ def find_meta_training(config: GradsConfig, save_name: str) -> MetaTraining:
 
 
 def point_weights(
-    meta: MetaTraining, initial: Mapping[str, "Tensor"], config: GradsConfig
+    meta: MetaTraining, initial: Mapping[str, "Tensor"], config: GradsConfig | EstimateConfig
 ) -> dict[str, dict[str, "Tensor"]]:
     """Trainable weights at each point, by name.
 
@@ -97,7 +98,10 @@ def _check_point(point: str) -> None:
 
 
 def _checkpoint_weights(
-    checkpoint: Path, epoch: int | None, initial: Mapping[str, "Tensor"], config: GradsConfig
+    checkpoint: Path,
+    epoch: int | None,
+    initial: Mapping[str, "Tensor"],
+    config: GradsConfig | EstimateConfig,
 ) -> dict[str, "Tensor"]:
     from finetune_cot.training.weights import check_fit, read_weights
 

@@ -20,6 +20,7 @@ class TakenGradients:
 
     name: str
     """Save name of what is trained."""
+    folder: Path
     store: GradientStore
     points: tuple[int, ...]
     """Places of the points that are used."""
@@ -44,9 +45,10 @@ def open_gradients(config: EstimateConfig | SelectConfig) -> TakenGradients:
     id = GradientsId(name, config.project_dim, config.run, config.compute_pretrained_outputs)
     parts = divide(data, config)
     expected = {"dev samples": texts_digest(parts.dev, data.template), "seed": str(config.seed + config.run)}
-    store = open_store(_folder(id, config.saved_dir), expected)
+    folder = _folder(id, config.saved_dir)
+    store = open_store(folder, expected)
     settings = EstimatorSettings(config.ridge, config.keep_margins, config.scale, config.seed)
-    return TakenGradients(name, store, _places(config.points, store.header.points), settings)
+    return TakenGradients(name, folder, store, _places(config.points, store.header.points), settings)
 
 
 def _folder(id: GradientsId, saved_dir: Path) -> Path:
