@@ -44,6 +44,16 @@ class GradsConfig(ModelOptions):
     shard_samples: int = option(
         1024, "Samples of a shard of the store, which a resumed run keeps.", check=positive
     )
+    check_approximation: bool = option(
+        False,
+        "Then measure how far margins to first order are from those of forward passes, at steps of 2 to 10 %"
+        " of the weights' norm.",
+    )
+    approximation_samples: int = option(
+        100,
+        "Samples that --check-approximation measures, drawn from training and dev samples alike.",
+        check=positive,
+    )
     overwrite: bool = shared.overwrite("gradients")
     dry_run: bool = shared.dry_run()
     project_gradients: bool = option(True, "Needless: see --project-dim.", hidden=True)

@@ -21,6 +21,7 @@ from finetune_cot.config.grads import GradsConfig
 from finetune_cot.config.options import replace as changed
 from finetune_cot.config.options import to_plain
 from finetune_cot.models.registry import check_available
+from finetune_cot.pipeline.approximation import ErrorAtDistance, check_approximation
 from finetune_cot.pipeline.gradient_pass import GradientWork, real_tokens, store_projector, take_shards
 from finetune_cot.pipeline.meta_points import MetaTraining, find_meta_training, point_weights, weight_norms
 from finetune_cot.pipeline.progress import say
@@ -59,6 +60,8 @@ class GradsResult:
     slow_layers: tuple[str, ...] = ()
     """Types of layers whose gradients were taken one sample at a time."""
     tokens_per_real_token: float | None = None
+    approximation: tuple[ErrorAtDistance, ...] = ()
+    """With ``--check-approximation``, the first-order approximation's error by distance."""
     plan: Mapping[str, Any] | None = None
     """With ``--dry-run``, what would be done."""
 
@@ -163,6 +166,7 @@ def _fill(work: GradientWork, model: Any, device: "torch.device", folder: Path) 
         write_manifest(folder / "manifest.json", running.manifest(inputs=header.origin))
     if slow:
         say(f"gradients of {', '.join(slow)} were taken one sample at a time: no rule for them is known")
+    checked = check_approximation(work, model, projector, folder) if config.check_approximation else ()
     taken = sum(len(shard_positions(header, number)) for number in missing)
     return GradsResult(
         path=folder,
@@ -177,6 +181,7 @@ def _fill(work: GradientWork, model: Any, device: "torch.device", folder: Path) 
         points=header.points,
         slow_layers=slow,
         tokens_per_real_token=tokens / real_tokens(work) if taken == header.samples else None,
+        approximation=checked,
     )
 
 

@@ -18,7 +18,7 @@ def sample_losses(model: Any, batch: Batch) -> tuple[Float[Tensor, " samples"], 
     Returns:
         Summed losses ``[samples]`` in nats, in float32, and label tokens ``[samples]``.
     """
-    logits, targets = _logits_and_targets(model, batch)
+    logits, targets = logits_and_targets(model, batch)
     losses = functional.cross_entropy(
         logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="none"
     )
@@ -32,7 +32,7 @@ def mean_sample_losses(model: Any, batch: Batch) -> Float[Tensor, " samples"]:
     return losses / tokens
 
 
-def _logits_and_targets(
+def logits_and_targets(
     model: Any, batch: Batch
 ) -> tuple[Float[Tensor, "samples positions vocabulary"], Int[Tensor, "samples positions"]]:
     """Logits, and the tokens that they are to predict, where any sample of the batch has a label.
