@@ -59,3 +59,7 @@ class TrainingError(FtcotError):
 
 class InUseError(ArtifactError):
     """Another process is writing the artifact just now."""
+
+
+class StoppedByAnotherError(FtcotError):
+    """Another process of the same run failed and tells why; this one ends without a word."""

@@ -35,13 +35,16 @@ def add_command(
         values = read_config_file(config_file, manifest_command or name) if config_file else {}
         flags = {key: value for key, value in given.items() if value not in (None, [])}
         built = build(config, _environment(specs) | build_keys(values) | flags, None)
+        # Of the processes that torchrun starts, the first one tells the result.
+        told = os.environ.get("RANK", "0") == "0"
         if as_json:
             # A library that prints must not spoil the one JSON object on standard output.
             with contextlib.redirect_stdout(sys.stderr):
                 result = run(built)
-            show_json(result)
         else:
-            show(run(built))
+            result = run(built)
+        if told:
+            (show_json if as_json else show)(result)
 
     parameters = [_parameter(spec) for spec in specs] + _common_parameters()
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

@@ -11,7 +11,7 @@ from typer.exceptions import Abort, TyperException
 
 from finetune_cot import __version__
 from finetune_cot.cli.arguments import spread_lists
-from finetune_cot.errors import FtcotError
+from finetune_cot.errors import FtcotError, StoppedByAnotherError
 
 SUMMARY = "Teach small language models to reason, and choose the data worth fine-tuning on."
 
@@ -45,6 +45,8 @@ def main(arguments: Sequence[str]) -> int:
     app = build_app(None if from_shell else _command_name(arguments))
     try:
         code = app(args=spread_lists(arguments) or ["--help"], prog_name="ftcot", standalone_mode=False)
+    except StoppedByAnotherError as error:
+        return error.exit_code
     except FtcotError as error:
         return _fail(arguments, str(error), error.exit_code, type(error).__name__, error)
     except TyperException as error:

@@ -42,7 +42,7 @@ class GradsConfig(ModelOptions):
         None, "Only the first so many batches of training samples.", check=positive
     )
     shard_samples: int = option(
-        1024, "Samples of a shard of the store, which a resumed run keeps.", check=positive
+        256, "Samples of a shard of the store, which a resumed run keeps.", check=positive
     )
     check_approximation: bool = option(
         False,

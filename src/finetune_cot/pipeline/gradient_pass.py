@@ -10,6 +10,7 @@ import numpy as np
 from finetune_cot.artifacts.gradient_store import SampleRows, StoreHeader, shard_positions, write_shard
 from finetune_cot.config.grads import GradsConfig
 from finetune_cot.pipeline.progress import progress
+from finetune_cot.pipeline.ranks import Ranks
 
 if TYPE_CHECKING:
     import torch
@@ -35,20 +36,30 @@ class GradientWork:
 
 
 def take_shards(
-    work: GradientWork, missing: Sequence[int], model: Any, projector: "Projector", folder: Path
+    work: GradientWork,
+    missing: Sequence[int],
+    model: Any,
+    projector: "Projector",
+    folder: Path,
+    ranks: Ranks,
 ) -> tuple[int, tuple[str, ...]]:
-    """Write the missing shards; gives the tokens that it took, and the types of layers that were slow."""
+    """Write this rank's part of the missing shards.
+
+    Returns:
+        The tokens that it took, and the types of layers that were slow.
+    """
     from finetune_cot.gradients.per_sample import recording
     from finetune_cot.models.loading import autocast_dtype
 
-    passes = sum(len(shard_positions(work.header, number)) for number in missing) * len(work.points)
+    samples = sum(len(shard_positions(work.header, number)) for number in missing)
     tokens = 0
     with (
         recording(model, projector, autocast=autocast_dtype(work.config.precision)) as record,
-        progress("grads", passes, "samples") as report,
+        progress("grads", samples * len(work.points), "samples") as report,
     ):
         count = _Count(report)
-        for number in missing:
+        for place, number in ranks.share("shards", missing):
+            count.reach(place * work.header.shard_samples * len(work.points))
             rows, used = _shard_rows(work, number, model, record, count.add)
             write_shard(folder, work.header, number, rows)
             tokens += used
@@ -135,6 +146,10 @@ class _Count:
     def __init__(self, report: Callable[[int], None]) -> None:
         self._report = report
         self._done = 0
+
+    def reach(self, samples: int) -> None:
+        """Count what the other ranks have done, or are about to do."""
+        self._done = max(self._done, samples)
 
     def add(self, samples: int) -> None:
         """Count some more."""

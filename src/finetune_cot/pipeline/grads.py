@@ -1,5 +1,6 @@
 """``ftcot grads``: one projected gradient of every sample, kept in a store."""
 
+import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from jaxtyping import Float
 
 from finetune_cot.artifacts.gradient_store import (
     StoreHeader,
@@ -25,14 +27,16 @@ from finetune_cot.pipeline.approximation import ErrorAtDistance, check_approxima
 from finetune_cot.pipeline.gradient_pass import GradientWork, real_tokens, store_projector, take_shards
 from finetune_cot.pipeline.meta_points import MetaTraining, find_meta_training, point_weights, weight_norms
 from finetune_cot.pipeline.progress import say
+from finetune_cot.pipeline.ranks import Ranks, joined
 from finetune_cot.pipeline.subject import start_digest
-from finetune_cot.pipeline.train_checks import check_precision, settled_precision, training_device
+from finetune_cot.pipeline.train_checks import check_precision, rank_device, settled_precision
 from finetune_cot.pipeline.train_data import divide, read_training_data, texts_digest, trained_name
 from finetune_cot.pipeline.trainable import Examples, encode_parts, load_trainable
 
 if TYPE_CHECKING:
     import torch
 
+    from finetune_cot.gradients.projection import Projector
     from finetune_cot.models.loading import LoadedModel
 
 
@@ -69,17 +73,24 @@ class GradsResult:
 def grads(config: GradsConfig) -> GradsResult:
     """Take the projected gradient of every training and dev sample (Li et al. 2024, method.md section 2).
 
-    Shards that are in the store already are kept, so that an interrupted run goes on where it was.
+    Shards that are in the store already are kept, so that an interrupted run goes on where it was. Under
+    ``torchrun`` the processes share the shards; the store is that of a single process.
 
     Raises:
         UsageError: an option that this machine, this data set or this meta-training cannot follow.
         DataError, ArtifactError: data or weights are missing or torn; the store is of something else.
         ModelError: the model is not there, or a gradient is not a number.
+        StoppedByAnotherError: another process of this run failed, and tells why.
     """
+    with joined() as ranks:
+        return _grads(config, ranks)
+
+
+def _grads(config: GradsConfig, ranks: Ranks) -> GradsResult:
     config = settled_precision(config)
     if config.projection == "none":
         config = changed(config, project_dim=0)
-    device = training_device(config.devices)
+    device = rank_device(config.devices, ranks.world, ranks.local_rank)
     check_precision(config.precision, device)
     check_available(config.model_key)
     data = read_training_data(config)
@@ -101,7 +112,7 @@ def grads(config: GradsConfig) -> GradsResult:
         "dev samples": texts_digest(parts.dev, data.template),
     }
     work = _work(config, model, loaded, meta, origin, data.tasks, found)
-    return _fill(work, model, loaded.device, folder)
+    return _fill(work, model, loaded.device, folder, ranks)
 
 
 def _work(
@@ -143,27 +154,30 @@ def _work(
     )
 
 
-def _fill(work: GradientWork, model: Any, device: "torch.device", folder: Path) -> GradsResult:
+def _fill(work: GradientWork, model: Any, device: "torch.device", folder: Path, ranks: Ranks) -> GradsResult:
     """Take what the store lacks."""
     config, header = work.config, work.header
     running = start("grads", to_plain(config))
     first = work.points[header.points[0]]
     projector = store_projector(header, first, device)
-    with writing_store(folder, header, replace=config.overwrite) as missing:
+    with contextlib.ExitStack() as held:
+        if ranks.is_first:
+            store = writing_store(folder, header, replace=config.overwrite)
+            ranks.tell("missing", held.enter_context(store))
+        missing = ranks.hear("missing")
         started = time.perf_counter()
-        tokens, slow = take_shards(work, missing, model, projector, folder)
-        displacement = [
-            projector.project_weights({name: weight - first[name] for name, weight in weights.items()})
-            for weights in work.points.values()
-        ]
-        finish_store(
-            folder,
-            header,
-            np.stack([moved.cpu().numpy() for moved in displacement]),
-            np.array(weight_norms(list(work.points.values()))),
-        )
+        found = ranks.gather("taken", take_shards(work, missing, model, projector, folder, ranks))
+        tokens = sum(used for used, _ in found)
+        slow = tuple(sorted({name for _, names in found for name in names}))
+        if ranks.is_first:
+            finish_store(
+                folder,
+                header,
+                _displacement(work, projector),
+                np.array(weight_norms(list(work.points.values()))),
+            )
+            write_manifest(folder / "manifest.json", running.manifest(inputs=header.origin))
         seconds = time.perf_counter() - started
-        write_manifest(folder / "manifest.json", running.manifest(inputs=header.origin))
     if slow:
         say(f"gradients of {', '.join(slow)} were taken one sample at a time: no rule for them is known")
     checked = check_approximation(work, model, projector, folder) if config.check_approximation else ()
@@ -183,6 +197,15 @@ def _fill(work: GradientWork, model: Any, device: "torch.device", folder: Path) 
         tokens_per_real_token=tokens / real_tokens(work) if taken == header.samples else None,
         approximation=checked,
     )
+
+
+def _displacement(work: GradientWork, projector: "Projector") -> Float[np.ndarray, "points width"]:
+    first = work.points[work.header.points[0]]
+    moved = [
+        projector.project_weights({name: weight - first[name] for name, weight in weights.items()})
+        for weights in work.points.values()
+    ]
+    return np.stack([weights.cpu().numpy() for weights in moved])
 
 
 def gradients_origin(

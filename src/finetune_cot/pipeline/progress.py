@@ -4,8 +4,10 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 
 SECONDS_BETWEEN_LINES = 10.0
+_HUSHED: ContextVar[bool] = ContextVar("hushed", default=False)
 
 
 @contextlib.contextmanager
@@ -20,15 +22,32 @@ def progress(description: str, total: int, unit: str) -> Iterator[Callable[[int]
     Yields:
         A function to call with how much is done.
     """
-    show = _bar if sys.stderr.isatty() else _lines
+    show = _nothing if _HUSHED.get() else _bar if sys.stderr.isatty() else _lines
     with show(description, total, unit) as update:
         yield update
 
 
 def say(message: str) -> None:
     """Tell something in passing, on standard error."""
+    if _HUSHED.get():
+        return
     sys.stderr.write(f"{message}\n")
     sys.stderr.flush()
+
+
+@contextlib.contextmanager
+def hushed() -> Iterator[None]:
+    """Say nothing: another process tells the same."""
+    token = _HUSHED.set(True)
+    try:
+        yield
+    finally:
+        _HUSHED.reset(token)
+
+
+@contextlib.contextmanager
+def _nothing(description: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+    yield lambda _: None
 
 
 @contextlib.contextmanager

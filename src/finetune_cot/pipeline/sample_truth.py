@@ -17,14 +17,15 @@ from finetune_cot.errors import ArtifactError, DataError, InUseError, UsageError
 from finetune_cot.estimation.subsets import Subset
 from finetune_cot.models.registry import check_available
 from finetune_cot.pipeline.progress import progress, say
+from finetune_cot.pipeline.ranks import Ranks, joined
 from finetune_cot.pipeline.same_run import difference
 from finetune_cot.pipeline.subject import start_digest
 from finetune_cot.pipeline.task_subsets import chosen_part, listed_subsets
 from finetune_cot.pipeline.train_checks import (
     check_precision,
     check_start,
+    rank_device,
     settled_precision,
-    training_device,
 )
 from finetune_cot.pipeline.train_data import (
     Parts,
@@ -100,25 +101,38 @@ def sample_truth(config: SampleTruthConfig) -> SampleTruthResult:
     """Fine-tune from the same weights on each subset of the tasks, and measure every task's dev loss.
 
     Subsets that are there already are not repeated; several processes share the work when they are started
-    on the same list. Each subset gives what ``train --task-idxes ... --dev-tasks all`` gives.
+    on the same list, by ``torchrun`` or one by one. Each subset gives what ``train --task-idxes ...
+    --dev-tasks all`` gives.
 
     Raises:
         UsageError: an option that this machine, this data set or this list cannot follow.
         DataError, ArtifactError: data or list are missing or torn; the results are of another training.
         ModelError: the model is not there.
         TrainingError: the loss is no longer a finite number.
+        StoppedByAnotherError: another process of this run failed, and tells why.
     """
-    plan = plan_truth(config)
+    with joined() as ranks:
+        return _sample_truth(config, ranks)
+
+
+def _sample_truth(config: SampleTruthConfig, ranks: Ranks) -> SampleTruthResult:
+    if not ranks.is_first:
+        ranks.hear("missing")  # by then the list of subsets is kept, and no results of others are there
+    plan = plan_truth(config, ranks)
     missing = missing_subsets(plan)
     reused = len(plan.subsets) - len(missing)
     if config.dry_run:
         return SampleTruthResult(plan.path, 0, reused, 0.0, plan.data.tasks, plan=_planned(plan, missing))
-    begin(plan)
+    if ranks.is_first:
+        begin(plan)
+        ranks.tell("missing", missing)
+    missing = [tuple(subset) for subset in ranks.hear("missing")]
     started = time.perf_counter()
     if not missing:
         say(f"all {len(plan.subsets)} subsets are there already: nothing to do")
     else:
-        measure_here(plan, missing)
+        measure_here(plan, missing, ranks)
+        ranks.gather("measured", None)
     left = len(missing_subsets(plan))
     return SampleTruthResult(
         results_path=plan.path,
@@ -130,10 +144,10 @@ def sample_truth(config: SampleTruthConfig) -> SampleTruthResult:
     )
 
 
-def plan_truth(config: SampleTruthConfig) -> TruthPlan:
+def plan_truth(config: SampleTruthConfig, ranks: Ranks) -> TruthPlan:
     """Read the data and the list of subsets, and check everything that can be checked without the model."""
     config = settled_precision(config)
-    device = training_device(config.devices)
+    device = rank_device(config.devices, ranks.world, ranks.local_rank)
     check_precision(config.precision, device)
     check_available(config.model_key)
     check_start(config)
@@ -201,18 +215,18 @@ def begin(plan: TruthPlan) -> None:
         write_manifest(manifest, running.manifest(inputs=plan.inputs))
 
 
-def measure_here(plan: TruthPlan, subsets: Sequence[Subset]) -> None:
+def measure_here(plan: TruthPlan, subsets: Sequence[Subset], ranks: Ranks) -> None:
     """Measure subsets one after another, passing over those that another process holds or has done."""
     subject = load_truth_model(plan)
     with progress("sample-truth", len(subsets), "subsets") as report:
-        for number, subset in enumerate(subsets):
+        for place, subset in ranks.share("subsets", subsets):
             try:
                 with artifact_lock(_claim(plan.path, subset), "sample-truth"):
                     if subset in missing_subsets(plan):
                         append_result(plan.path, measure(subject, plan, subset, lambda _: None))
             except InUseError:
                 say(f"subset {' '.join(map(str, subset))} is being measured by another process")
-            report(number + 1)
+            report(place + 1)
 
 
 def load_truth_model(plan: TruthPlan) -> TruthModel:

@@ -43,6 +43,25 @@ def training_device(devices: Sequence[str]) -> str:
         raise UsageError(error.what, where="--devices", remedy=error.remedy) from None
 
 
+def rank_device(devices: Sequence[str], world: int, local_rank: int) -> str:
+    """The device of one of several processes: its own of those named, or of this machine's GPUs.
+
+    Args:
+        devices: What ``--devices`` says.
+        world: Processes of the run, on all machines; a single one has the `training_device`.
+        local_rank: Number of the process on its machine.
+
+    Raises:
+        UsageError: this machine has no such device.
+    """
+    import torch
+
+    named = [f"cuda:{name}" if name.isdecimal() else name for name in devices]
+    if len(devices) < 2 and devices and (devices[0].isdecimal() or devices[0].lower() in ("auto", "cuda")):
+        named = [f"cuda:{index}" for index in range(torch.cuda.device_count())] or ["cpu"]
+    return training_device([named[local_rank % len(named)]] if world > 1 else devices)
+
+
 def settled_precision(config: Options) -> Options:
     """The config with Lightning's full name of its precision."""
     names = {"32": "32-true", "16": "16-mixed", "bf16": "bf16-mixed"}

@@ -1,0 +1,161 @@
+"""Several processes, started by torchrun, leave what a single one leaves."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch.distributed import HashStore
+
+from finetune_cot.artifacts.results import read_results
+from finetune_cot.cli.main import main
+from finetune_cot.errors import StoppedByAnotherError, TrainingError
+from finetune_cot.pipeline import ranks as module
+from finetune_cot.pipeline.ranks import Ranks, joined
+
+TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+ALL = """
+import sys
+from finetune_cot.cli.main import main
+shared = sys.argv[1:]
+truth = ["--epochs", "1", "--number-of-subsets", "5", "--json"]
+sys.exit(main(["grads", *shared, "--shard-samples=5", "--json"]) or main(["sample-truth", *shared, *truth]))
+"""
+DYING = """
+import os, signal, sys
+from finetune_cot.cli.main import main
+from finetune_cot.pipeline import gradient_pass
+
+write, rank = gradient_pass.write_shard, os.environ["RANK"]
+
+def write_and_die(*shard):
+    write(*shard)
+    if rank == "1":
+        os.kill(os.getpid(), signal.SIGKILL)
+
+gradient_pass.write_shard = write_and_die
+sys.exit(main(["grads", *sys.argv[1:], "--shard-samples=1", "--json"]))
+"""
+
+
+@pytest.fixture
+def options(tmp_path: Path, tiny_llama_dir: Path) -> list[str]:
+    rows = [
+        {"prompt": f"{task} {number}\n", "completion": f"{number * factor}", "skill": task}
+        for factor, task in enumerate(("double", "once", "triple", "zero"), start=1)
+        for number in range(8)
+    ]
+    path = tmp_path / "tasks.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    model = [f"--model-key={tiny_llama_dir}", "--devices=cpu", "--lora-rank=2"]
+    return [*model, f"--data-path={path}", "--dev-fraction=0.25"]
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Sums in the order in which the processes of torchrun take them."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def torchrun(script: str, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    path = folder / "script.py"
+    path.write_text(script)
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [*TORCHRUN, str(path), *words], env=environment, capture_output=True, text=True, timeout=300
+    )
+
+
+def shards(saved_dir: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in saved_dir.rglob("*.safetensors")}
+
+
+def losses(saved_dir: Path) -> list[str]:
+    (path,) = saved_dir.rglob("results.csv")
+    return sorted(str(replace(row, seconds=None)) for row in read_results(path))
+
+
+def two_ranks() -> tuple[Ranks, Ranks]:
+    store = HashStore()
+    return Ranks(0, 2, 0, store), Ranks(1, 2, 1, store)
+
+
+def test_items_go_to_one_rank_each() -> None:
+    found: list[list[tuple[int, str]]] = [[], []]
+    items = [f"item {number}" for number in range(200)]
+
+    def work(ranks: Ranks) -> None:
+        for item in ranks.share("items", items):
+            found[ranks.rank].append(item)
+            time.sleep(0.0001)
+
+    threads = [threading.Thread(target=work, args=(ranks,)) for ranks in two_ranks()]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted([*found[0], *found[1]]) == list(enumerate(items))
+    assert all(found)
+
+
+def test_a_single_process_is_all_ranks() -> None:
+    with joined() as ranks:
+        assert list(ranks.share("items", "ab")) == [(0, "a"), (1, "b")]
+        assert ranks.gather("words", {"a": 1}) == [{"a": 1}]
+
+
+def test_what_one_rank_tells_the_others_hear() -> None:
+    first, second = two_ranks()
+    first.tell("missing", [1, 2])
+    assert second.hear("missing") == [1, 2]
+    threading.Timer(0.2, second.tell, ("taken 1", 3)).start()
+    assert first.gather("taken", 4) == [4, 3]
+
+
+def test_nobody_waits_for_a_dead_or_a_failed_rank(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SILENCE_SECONDS", 0.3)
+    first, second = two_ranks()
+    with pytest.raises(TrainingError, match="process 1 of 2 is silent; what is done is kept"):
+        first.hear("never", 1)
+    first.store.add("failed", 1)
+    with pytest.raises(StoppedByAnotherError):
+        second.hear("never")
+    with pytest.raises(StoppedByAnotherError):
+        list(second.share("items", "ab"))
+
+
+def test_two_processes_leave_what_one_leaves(options: list[str], tmp_path: Path, one_thread: None) -> None:
+    done = torchrun(ALL, tmp_path, *options, f"--saved-dir={tmp_path / 'two'}")
+    assert done.returncode == 0, done.stderr
+    taken, measured = map(json.loads, done.stdout.splitlines())
+    assert [taken["samples"], taken["reused_samples"]] == [32, 0]
+    assert [measured["subsets"], measured["reused"], measured["elsewhere"]] == [5, 0, 0]
+    one = [*options, f"--saved-dir={tmp_path / 'one'}"]
+    assert main(["grads", *one, "--shard-samples=5"]) == 0
+    assert main(["sample-truth", *one, "--epochs=1", "--number-of-subsets=5"]) == 0
+    assert len(shards(tmp_path / "one")) == 8
+    assert shards(tmp_path / "two") == shards(tmp_path / "one")
+    assert losses(tmp_path / "two") == losses(tmp_path / "one")
+
+
+def test_a_killed_process_ends_the_run_and_loses_nothing(
+    options: list[str], tmp_path: Path, one_thread: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    killed = torchrun(DYING, tmp_path, *options, f"--saved-dir={tmp_path / 'killed'}")
+    assert killed.returncode != 0
+    (line,) = killed.stdout.splitlines()
+    assert "killed; what is done is kept" in json.loads(line)["error"]["message"]
+    assert main(["grads", *options, f"--saved-dir={tmp_path / 'killed'}", "--shard-samples=1", "--json"]) == 0
+    assert 0 < json.loads(capsys.readouterr().out)["reused_samples"] < 32
+    assert main(["grads", *options, f"--saved-dir={tmp_path / 'one'}", "--shard-samples=1"]) == 0
+    assert shards(tmp_path / "killed") == shards(tmp_path / "one")
