@@ -39,20 +39,37 @@ def test_the_told_deviation_is_that_of_the_errors() -> None:
     assert 0.6 < ratio < 1.6
 
 
-def test_subsets_that_were_not_measured_are_never_seen() -> None:
+def test_the_order_of_the_true_runs_hardly_matters() -> None:
     given, losses = planted()
     one = calibrate(given, SUBSETS, np.arange(8), losses[:8])
-    other = calibrate(given, SUBSETS, np.arange(8), losses.copy()[:8])
-    np.testing.assert_array_equal(one.estimates.losses, other.estimates.losses)
     order = np.arange(8)[::-1]
     turned = calibrate(given, SUBSETS, order, losses[order])
     assert np.corrcoef(turned.estimates.losses[20:, 0], one.estimates.losses[20:, 0])[0, 1] > 0.98
 
 
+def test_a_task_in_other_units_gives_the_same_share_of_error() -> None:
+    given, losses = planted()
+    factors = np.array([1, 10, 0.1, 3, 1, 7])
+    one = calibrate(given, SUBSETS, np.arange(8), losses[:8]).estimates.losses
+    other = calibrate(given, SUBSETS, np.arange(8), losses[:8] * factors).estimates.losses
+    np.testing.assert_allclose(other, one * factors)
+
+
+def test_a_task_that_was_not_measured_is_not_estimated() -> None:
+    given, losses = planted()
+    losses[:, 3] = np.nan
+    for found in (
+        calibrate(given, SUBSETS, np.arange(8), losses[:8]).estimates,
+        datamodel(SUBSETS, np.arange(8), losses[:8]),
+    ):
+        np.testing.assert_array_equal(np.isnan(found.losses).all(axis=0), np.arange(6) == 3)
+        assert np.isfinite(np.delete(found.losses, 3, axis=1)).all()
+
+
 def test_an_additive_truth_is_found_without_signals() -> None:
     random = np.random.default_rng(0)
     effects = random.normal(size=(6, 6))
-    losses = np.array([effects[list(subset)].sum(axis=0) for subset in SUBSETS])
+    losses = np.exp([0.3 * effects[list(subset)].sum(axis=0) for subset in SUBSETS])
     chosen = random.permutation(len(SUBSETS))[:18]
     found = datamodel(SUBSETS, chosen, losses[chosen]).losses
     rest = np.setdiff1d(np.arange(len(SUBSETS)), chosen)

@@ -1,9 +1,10 @@
 """Estimates calibrated on a few true runs: signals combined, then brought to the losses' level and scale.
 
-Every signal is told in standard deviations over the subsets, by target task, and so are the measured losses;
-a ridge regression that all target tasks share weighs the signals. What it leaves of the measured losses may
-be fitted further, task by task, by an additive datamodel (Ilyas et al. 2022) on which tasks a subset holds.
-Both penalties are chosen by cross-validation on the measured subsets alone.
+Losses are taken as logarithms: they differ by factors, and errors are told as shares of them. Every signal is
+told in standard deviations over the subsets, by target task, and so are the measured log losses; a ridge
+regression that all target tasks share weighs the signals. What it leaves may be fitted further, task by task,
+by an additive datamodel (Ilyas et al. 2022) on which tasks a subset holds. Both penalties are chosen by
+cross-validation on the measured subsets alone.
 """
 
 import itertools
@@ -11,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from finetune_cot.errors import UsageError
@@ -27,6 +28,8 @@ _SHARED = (1.0, 10.0, 100.0)
 _OWN = (0.3, 1.0, 3.0, 10.0, np.inf)
 """Penalties that are tried; without end, there is no datamodel of a task's own."""
 _FOLDS = 5
+_LEAST_LOSS = 1e-12
+"""Nats a token; a loss of zero has no logarithm."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +38,9 @@ class Calibrated:
 
     estimates: Estimates
     weights: Mapping[str, float]
-    """Weight of each signal, in standard deviations of the loss."""
+    """Weight of each signal, in standard deviations of the log loss."""
     error: float
-    """Root mean square error in cross-validation, in standard deviations of the loss."""
+    """Root mean square error in cross-validation, in standard deviations of the log loss."""
 
 
 def signals(
@@ -67,7 +70,7 @@ def calibrate(
         given: Signals of all subsets, by name.
         subsets: All subsets.
         measured: Places of the subsets that were really trained on.
-        losses: Their dev losses, nats a token.
+        losses: Their dev losses, nats a token; NaN for a task that was not measured, which stays NaN.
         method: Name of the estimates.
 
     Raises:
@@ -84,13 +87,9 @@ def calibrate(
     deviation = np.sqrt(np.mean(_left_out(problem, *penalties) ** 2, axis=0)) * problem.spread
     everything = np.arange(len(measured))
     weights = _weights(problem.signals[measured], problem.wanted, penalties[0])
+    found = _losses(problem, _fit(problem, everything, *penalties))
     return Calibrated(
-        Estimates(
-            problem.level + _fit(problem, everything, *penalties) * problem.spread,
-            method,
-            is_loss=True,
-            std=np.tile(deviation, (len(subsets), 1)),
-        ),
+        Estimates(found, method, is_loss=True, std=found * deviation),
         dict(zip(given, weights.tolist(), strict=True)),
         _error(problem, *penalties) ** 0.5,
     )
@@ -104,7 +103,7 @@ def datamodel(
     problem = _problem(nothing, subsets, measured, losses)
     own = min((own for own in _OWN if np.isfinite(own)), key=lambda tried: _error(problem, 1.0, tried))
     found = _fit(problem, np.arange(len(measured)), 1.0, own)
-    return Estimates(problem.level + found * problem.spread, "datamodel", is_loss=True)
+    return Estimates(_losses(problem, found), "datamodel", is_loss=True)
 
 
 @dataclass(frozen=True)
@@ -116,7 +115,9 @@ class _Problem:
     held: Float[ndarray, "subsets tasks"]
     measured: Int[ndarray, " runs"]
     wanted: Float[ndarray, "runs tasks"]
-    """In standard deviations over the measured subsets, by target task."""
+    """Log losses in standard deviations over the measured subsets, by target task."""
+    known: Bool[ndarray, " tasks"]
+    """Tasks that were measured; the others' columns are zero."""
     level: Float[ndarray, " tasks"]
     spread: Float[ndarray, " tasks"]
 
@@ -135,9 +136,16 @@ def _problem(
         )
     signals = np.stack([_standard(values) for values in given.values()], axis=-1)
     held = subset_matrix(subsets, losses.shape[1]).astype(float)
-    level, spread = losses.mean(axis=0), losses.std(axis=0, ddof=1)
-    wanted = (losses - level) / np.where(spread > 0, spread, 1.0)
-    return _Problem(signals, held, measured, wanted, level, spread)
+    known = np.isfinite(losses).all(axis=0)
+    logs = np.log(np.where(known, np.maximum(losses, _LEAST_LOSS), 1.0))
+    level, spread = logs.mean(axis=0), logs.std(axis=0, ddof=1)
+    wanted = (logs - level) / np.where(spread > 0, spread, 1.0)
+    return _Problem(signals, held, measured, wanted, known, level, spread)
+
+
+def _losses(problem: _Problem, fitted: Float[ndarray, "subsets tasks"]) -> Float[ndarray, "subsets tasks"]:
+    """Nats a token, of what was fitted in standard deviations."""
+    return np.where(problem.known, np.exp(problem.level + fitted * problem.spread), np.nan)
 
 
 def _standard(values: Float[ndarray, "subsets tasks"]) -> Float[ndarray, "subsets tasks"]:

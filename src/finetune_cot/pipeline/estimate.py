@@ -128,8 +128,6 @@ def _calibrated(
         )
     places = np.array([subsets.index(subset) for subset in used])
     losses = np.array([[known[subset].get(task, np.nan) for task in tasks] for subset in used])
-    measured = np.isfinite(losses).all(axis=0)
-    losses = np.where(measured, losses, 0.0)
     found = calibrate(given, subsets, places, losses)
     told = ", ".join(f"{name} {weight:+.2f}" for name, weight in found.weights.items())
     say(f"weights of the signals: {told}; error in cross-validation {found.error:.2f} standard deviations")
