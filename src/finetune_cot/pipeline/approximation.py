@@ -177,6 +177,6 @@ def _margins(
             logits, targets = logits_and_targets(model, batch)
         labelled = targets != IGNORED
         margins = torch.zeros(targets.shape, device=targets.device)
-        margins[labelled] = margins_(logits[labelled].float(), targets[labelled]).margins
+        margins[labelled] = margins_(logits.float(), targets[labelled]).margins
         means.append((margins.sum(dim=1) / labelled.sum(dim=1)).cpu().numpy())
     return np.concatenate(means)

@@ -1,6 +1,5 @@
 """The language-modelling loss of each sample, computed where there are labels only."""
 
-import inspect
 from typing import Any
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from finetune_cot.batches.collation import Batch
 from finetune_cot.batches.encoding import IGNORED
+from finetune_cot.training.shared_prompt import prompt_cache, shared_tokens
 
 
 def sample_losses(model: Any, batch: Batch) -> tuple[Float[Tensor, " samples"], Int[Tensor, " samples"]]:
@@ -19,10 +19,10 @@ def sample_losses(model: Any, batch: Batch) -> tuple[Float[Tensor, " samples"], 
         Summed losses ``[samples]`` in nats, in float32, and label tokens ``[samples]``.
     """
     logits, targets = logits_and_targets(model, batch)
-    losses = functional.cross_entropy(
-        logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="none"
-    )
-    return losses.view(targets.shape).sum(dim=1), (targets != IGNORED).sum(dim=1)
+    labelled = targets != IGNORED
+    losses = functional.cross_entropy(logits.float(), targets[labelled], reduction="none")
+    by_position = losses.new_zeros(targets.shape).masked_scatter(labelled, losses)
+    return by_position.sum(dim=1), labelled.sum(dim=1)
 
 
 @torch.no_grad()
@@ -34,25 +34,35 @@ def mean_sample_losses(model: Any, batch: Batch) -> Float[Tensor, " samples"]:
 
 def logits_and_targets(
     model: Any, batch: Batch
-) -> tuple[Float[Tensor, "samples positions vocabulary"], Int[Tensor, "samples positions"]]:
-    """Logits, and the tokens that they are to predict, where any sample of the batch has a label.
+) -> tuple[Float[Tensor, "labels vocabulary"], Int[Tensor, "samples positions"]]:
+    """Logits of the label tokens, samples in order, and all tokens that are to be predicted.
 
-    The head is a large part of a small model's cost, and prompts need none of it.
+    The head is a large part of a small model's cost, and prompts need none of it. Nor does a decoder need to
+    read what comes after the last position that predicts a label, or more than once what all samples begin
+    with.
     """
+    # A decoder predicts the token at position t + 1 at position t, an encoder-decoder's decoder at t + 1.
+    targets = batch.labels if model.config.is_encoder_decoder else batch.labels[:, 1:]
+    labelled = targets != IGNORED
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
     inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask, "use_cache": False}
-    if model.config.is_encoder_decoder:
-        base = _base(model)
-        shifted = base.prepare_decoder_input_ids_from_labels(labels=batch.labels)
-        return model(**inputs, decoder_input_ids=shifted).logits, batch.labels
-    # The token at position t + 1 is predicted at position t.
-    labelled = (batch.labels[:, 1:] != IGNORED).any(dim=0).nonzero().squeeze(1)
-    targets = batch.labels[:, 1:][:, labelled]
-    if "logits_to_keep" in inspect.signature(_base(model).forward).parameters:
-        return model(**inputs, logits_to_keep=labelled).logits, targets
-    # Such as GPT-Neo, GPT-J and OPT in transformers 4.
-    return model(**inputs).logits[:, labelled], targets
+    if base.config.is_encoder_decoder:
+        inputs["decoder_input_ids"] = base.prepare_decoder_input_ids_from_labels(labels=batch.labels)
+    else:
+        end = int(labelled.any(dim=0).nonzero().max()) + 1
+        start = shared_tokens(base, batch)
+        inputs["input_ids"] = batch.input_ids[:, start:end]
+        inputs["attention_mask"] = batch.attention_mask[:, :end]
+        labelled = labelled[:, start:end]
+        if start:
+            inputs |= prompt_cache(model, base, batch, start)
 
+    def labelled_rows(head: Any, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return (args[0][labelled][None],)
 
-def _base(model: Any) -> Any:
-    """The transformers model inside a PEFT adapter, or the model itself."""
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
+    handle = base.get_output_embeddings().register_forward_pre_hook(labelled_rows)
+    try:
+        logits: Tensor = model(**inputs).logits[0]
+    finally:
+        handle.remove()
+    return logits, targets
