@@ -44,6 +44,18 @@ def test_a_target_is_helped_by_itself(options: dict[str, Any]) -> None:
     assert select(config(options, target_task=str(number), num_tasks=1)).selected == by_name.selected
 
 
+def test_so_many_tasks_as_are_asked_for_whether_they_gain_or_not(
+    options: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    alone = select(config(options, target_task="once"))
+    assert "--num-tasks N takes N tasks all the same" in capsys.readouterr().err
+    more = select(config(options, target_task="once", num_tasks=4))
+    assert [len(more.selected), len(more.order), len(more.losses)] == [4, 4, 4]
+    assert more.order[: len(alone.order)] == alone.order
+    assert len(select(config(options, target_task="once", num_tasks=4, min_gain=0.0)).selected) < 4
+    assert "--num-tasks" not in capsys.readouterr().err.split("all the same")[-1]
+
+
 def test_measured_losses_serve_too(options: dict[str, Any]) -> None:
     result = select(config(options, select_by="top-k", num_tasks=2, losses="measured"))
     assert len(result.selected) == 2

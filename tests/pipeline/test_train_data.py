@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 from finetune_cot.artifacts.finetune_data import FinetuneRow, write_finetune_json
 from finetune_cot.artifacts.ids import FinetuneDataId
 from finetune_cot.artifacts.manifest import start
+from finetune_cot.artifacts.task_groups import TaskGroups, write_task_groups
 from finetune_cot.config.train import TrainConfig
 from finetune_cot.errors import ArtifactError, DataError, UsageError
 from finetune_cot.pipeline.train_data import (
     TrainingData,
     TrainingText,
     divide,
+    in_task_groups,
     read_training_data,
     text_segments,
     texts_digest,
@@ -92,6 +94,33 @@ def test_tasks_by_their_number_in_the_sorted_list() -> None:
     assert {text.task for text in wide.dev} == {"task_0", "task_1", "task_2"}
     with pytest.raises(UsageError, match=r"--task-idxes: there is no task 3: there are 3, from 0; 0 task_0"):
         divide(data, TrainConfig(), (3,))
+
+
+def test_groups_take_the_place_of_tasks_without_another_division(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = data_of(texts(60, tasks=3, per_question=2))
+    numbers = {task: {i: int(i > 20) for i in range(58) if i % 3 == int(task[-1])} for task in data.tasks}
+    digest = texts_digest(data.texts, data.template)
+    groups = TaskGroups("clusters_2", digest, ("cluster_00", "cluster_01"), numbers)
+    path = tmp_path / "groups.json"
+    write_task_groups(path, groups, start("select", {}).manifest(), overwrite=False)
+    grouped = in_task_groups(data, path)
+    assert in_task_groups(data, None) == data
+    assert grouped.tasks == ("cluster_00", "cluster_01")
+    config = TrainConfig(downsample=0.5)
+    plain, parts = divide(data, config), divide(grouped, config)
+    for before, after in ((plain.train, parts.train), (plain.dev, parts.dev)):
+        known = [text for text in before if text.sample_index < 58]
+        assert [(text.sample_index, text.question) for text in after] == [
+            (text.sample_index, text.question) for text in known
+        ]
+        assert all(text.task == f"cluster_0{int(text.sample_index > 20)}" for text in after)
+    assert "samples are in no group of clusters_2 and left out" in capsys.readouterr().err
+    alone = divide(grouped, config, (1,), "trained")
+    assert {text.task for text in (*alone.train, *alone.dev)} == {"cluster_01"}
+    with pytest.raises(ArtifactError, match="holds groups of other samples"):
+        in_task_groups(data_of(texts(61, tasks=3, per_question=2)), path)
 
 
 def test_built_training_data(saved_dir: Path) -> None:

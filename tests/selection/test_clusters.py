@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy import ndarray
 
 from finetune_cot.errors import UsageError
@@ -19,19 +19,37 @@ def planted(seed: int = 0) -> Float[ndarray, "samples proj"]:
     return lengths * (directions[TRUE] + 0.05 * random.normal(size=(100, 20)))
 
 
+def clustered(features: Float[ndarray, "samples proj"], number: int) -> Clusters:
+    return cluster(features.__getitem__, len(features), number)
+
+
+def assigned(found: Clusters, features: Float[ndarray, "samples proj"]) -> list[int]:
+    return found.assign(features.__getitem__, len(features)).tolist()
+
+
 @pytest.mark.parametrize("whole", [True, False])
 def test_planted_directions_are_found_the_largest_first(whole: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clusters, "MAX_WHOLE", 1000 if whole else 10)
+    """Also from a part of the samples, and with a few of them in memory at a time."""
+    if not whole:
+        monkeypatch.setattr(clusters, "FITTED_NUMBERS", 60 * 20)
+        monkeypatch.setattr(clusters, "BLOCK_NUMBERS", 7 * 20)
     features = planted()
-    found = cluster(features, 3)
-    assert found.assign(features).tolist() == TRUE.tolist()
-    assert found.assign(1000 * features).tolist() == TRUE.tolist()
+    read: list[int] = []
+
+    def rows(places: Int[ndarray, " rows"]) -> Float[ndarray, "rows proj"]:
+        read.append(len(places))
+        return features[places]
+
+    found = cluster(rows, 100, 3)
+    assert found.assign(rows, 100).tolist() == TRUE.tolist()
+    assert read == ([1, 100, 100] if whole else [1, 60, *[7] * 14, 2])
+    assert assigned(found, 1000 * features) == TRUE.tolist()
 
 
 def test_the_same_seed_gives_the_same_clusters_whatever_the_order() -> None:
     features = planted()
     order = np.random.default_rng(1).permutation(100)
-    assert cluster(features[order], 3).assign(features).tolist() == TRUE.tolist()
+    assert assigned(clustered(features[order], 3), features) == TRUE.tolist()
 
 
 def test_names_are_sorted_as_the_numbers_are() -> None:
@@ -41,12 +59,19 @@ def test_names_are_sorted_as_the_numbers_are() -> None:
     assert Clusters(np.zeros((2, 1))).names == ("cluster_00", "cluster_01")
 
 
+def test_no_cluster_is_without_a_sample() -> None:
+    features = np.repeat(np.eye(4)[:3], (5, 3, 1), axis=0)
+    found = clustered(features, 7)
+    assert assigned(found, features) == [0] * 5 + [1] * 3 + [2]
+    assert len(found.names) == 3
+
+
 def test_zeros_are_samples_too_and_what_is_no_number_is_named() -> None:
     features = planted()
     features[4] = 0
-    assert len(cluster(features, 3).assign(features)) == 100
+    assert len(assigned(clustered(features, 3), features)) == 100
     features[7, 2] = np.inf
     with pytest.raises(UsageError, match="feature of sample 7"):
-        cluster(features, 3)
+        clustered(features, 3)
     with pytest.raises(UsageError, match="100 samples cannot form 101 clusters"):
-        cluster(planted(), 101)
+        clustered(planted(), 101)

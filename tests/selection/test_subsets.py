@@ -19,3 +19,11 @@ def test_the_target_is_a_task_or_the_mean() -> None:
         target_losses(losses, None)
     with pytest.raises(UsageError, match="there is no task 2"):
         target_losses(losses, 2)
+
+
+def test_a_task_without_any_loss_is_left_out_of_the_mean() -> None:
+    losses = np.array([[1.0, np.nan, 3.0], [2.0, np.nan, 6.0]])
+    assert target_losses(losses, None).tolist() == [2, 4]
+    losses[1, 1] = 0.0
+    with pytest.raises(UsageError, match="subset 0 is no finite number"):
+        target_losses(losses, None)

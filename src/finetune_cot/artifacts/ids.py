@@ -114,6 +114,17 @@ class SampledIndicesId:
 
 
 @dataclass(frozen=True)
+class TaskGroupsId:
+    """Groups of samples that stand as tasks."""
+
+    save_name: str
+
+    def path(self, saved_dir: Path) -> Path:
+        """Path of the groups."""
+        return saved_dir / "task_groups" / f"{check_key(self.save_name)}.json"
+
+
+@dataclass(frozen=True)
 class ResultsId:
     """Losses by subset of tasks, as measured by a run; with ``dim`` those that were estimated."""
 

@@ -1,5 +1,6 @@
 """``ftcot select``."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import typer
@@ -26,11 +27,22 @@ def _run(config: SelectConfig) -> "SelectResult":
 def _show(result: "SelectResult") -> None:
     chosen = set(result.tasks)
     rows = [
-        [number, task, score, task in chosen] for number, (task, score) in enumerate(result.scores.items())
+        [number, task, result.samples_by_task[task], score, task in chosen]
+        for number, (task, score) in enumerate(result.scores.items())
     ]
-    show_table(("number", "task", "score (lower is better)", "chosen"), rows)
+    show_table(("number", "task", "training samples", "score (lower is better)", "chosen"), rows)
     for number, group in enumerate(result.groups):
-        typer.echo(f"group {number}: {' '.join(map(str, group))}")
+        typer.echo(f"group {number}: {_numbers(group)}")
+    if result.order:
+        course = zip(result.order, result.losses, strict=True)
+        typer.echo("loss with each task added: " + ", ".join(f"{task} {loss:.4g}" for task, loss in course))
     typer.echo(f"{len(result.selected)} of {len(rows)} tasks by {result.method}, for {result.target}")
     typer.echo(f"in {result.path}")
-    typer.echo(f"next: ftcot train --task-idxes {' '.join(map(str, result.selected))}")
+    groups = f" --task-groups {result.task_groups}" if result.task_groups else ""
+    chosen_tasks = f"--task-idxes {_numbers(result.selected)}{groups}"
+    named = "--save-name selected --train-key selected"
+    typer.echo(f"next: ftcot train {chosen_tasks} {named}, with the same data and model")
+
+
+def _numbers(tasks: Sequence[int]) -> str:
+    return " ".join(map(str, tasks))

@@ -1,7 +1,7 @@
 """Options of ``ftcot select``."""
 
 from finetune_cot.config import shared
-from finetune_cot.config.checks import positive
+from finetune_cot.config.checks import not_negative, positive
 from finetune_cot.config.gradients import ESTIMATOR_NAMES, GradientOptions
 from finetune_cot.config.options import command_config, option
 from finetune_cot.config.subsets import SubsetOptions
@@ -18,11 +18,25 @@ class SelectConfig(GradientOptions, SubsetOptions, ModelOptions):
     target_task: str = option(
         "mean", "Task whose loss is to fall, by name or number; mean for the mean over all tasks."
     )
-    num_tasks: int | None = option(None, "Tasks to choose; with stepwise at most.", check=positive)
+    group_by: str = option(
+        "task",
+        "What is chosen from: the data's tasks, or clusters of samples whose gradients are alike.",
+        choices=("task", "cluster"),
+    )
+    num_clusters: int = option(10, "Clusters, with --group-by cluster.", check=positive)
+    num_tasks: int | None = option(
+        None, "Tasks to choose; by default as many as the scores show.", check=positive
+    )
+    min_gain: float | None = option(
+        None,
+        "With stepwise, nats a token by which a task must lower the loss to be added; by default any; none"
+        " is needed with --num-tasks.",
+        check=not_negative,
+    )
     threshold: float | None = option(None, "With --select-by threshold, the highest score that is chosen.")
     num_groups: int | None = option(
         None,
-        "With --method affinity, groups of tasks; by default as many as the affinities show.",
+        "With --select-by affinity, groups of tasks; by default as many as the affinities show.",
         check=positive,
     )
     losses: str = option(
@@ -31,4 +45,4 @@ class SelectConfig(GradientOptions, SubsetOptions, ModelOptions):
         choices=("estimated", "measured"),
     )
     estimator: str = option("gradex", "How losses are estimated.", choices=ESTIMATOR_NAMES)
-    overwrite: bool = shared.overwrite("a list of subsets")
+    overwrite: bool = shared.overwrite("a list of subsets, or clusters,")

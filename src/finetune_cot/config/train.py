@@ -3,15 +3,19 @@
 from finetune_cot.config import shared
 from finetune_cot.config.checks import not_negative, positive
 from finetune_cot.config.options import command_config, option
+from finetune_cot.config.subsets import TaskOptions
 from finetune_cot.config.training import TrainingOptions
 
 
 @command_config
-class TrainConfig(TrainingOptions):
+class TrainConfig(TaskOptions, TrainingOptions):
     """A student is fine-tuned on rationales or on instruction data."""
 
     task_idxes: tuple[int, ...] | None = option(
         None, "Train on these tasks only, by their number in the sorted list.", check=not_negative
+    )
+    subset_num: int | None = option(
+        None, "Which subset of --load-sample-task-dir, by its number from 0.", check=not_negative
     )
     dev_tasks: str = option(
         "trained", "Tasks whose dev loss is measured: those trained on, or all.", choices=("trained", "all")

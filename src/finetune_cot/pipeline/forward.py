@@ -36,7 +36,7 @@ from finetune_cot.pipeline.meta_points import find_meta_training, point_weights
 from finetune_cot.pipeline.progress import progress
 from finetune_cot.pipeline.taken_gradients import TakenGradients
 from finetune_cot.pipeline.train_checks import check_precision, settled_precision, training_device
-from finetune_cot.pipeline.train_data import divide, read_training_data
+from finetune_cot.pipeline.train_data import divide
 from finetune_cot.pipeline.trainable import encode_parts, load_trainable
 
 if TYPE_CHECKING:
@@ -136,12 +136,12 @@ def load_stepping_model(config: EstimateConfig, gradients: TakenGradients) -> St
     point = header.points[gradients.points[-1]]
     pretrained = header.origin["meta-training"] == "none"
     at_point = changed(config, compute_pretrained_outputs=pretrained, points=(point,))
-    meta = find_meta_training(at_point, gradients.name)
+    meta = find_meta_training(at_point, gradients.trained)
     model, loaded = load_trainable(changed(config, load_model_dir=None), device)
     origin = gradients_origin(config, meta, loaded)
     # Losses may well be measured in another precision than gradients were taken in.
     check_origin(gradients.folder, header.origin, {k: v for k, v in origin.items() if k != "precision"})
-    data = read_training_data(config)
+    data = gradients.data
     dev = encode_parts(divide(data, config), data.template, config.max_length, loaded).dev
     if [item.sample_index for item in dev] != gradients.store.sample_index[gradients.store.is_dev].tolist():
         raise ArtifactError(

@@ -31,6 +31,7 @@ from finetune_cot.pipeline.train_data import (
     Parts,
     TrainingData,
     divide,
+    in_task_groups,
     read_training_data,
     texts_digest,
     trained_name,
@@ -48,8 +49,8 @@ _WITHOUT_EFFECT = frozenset(
     {
         *("saved_dir", "data_dir", "data_path", "dataset_key", "task_field", "split_key", "template"),
         *("downsample", "dev_fraction", "save_name", "load_model_dir", "devices", "gradient_checkpointing"),
-        *("inference_batch_size", "number_of_subsets", "subset_size", "load_sample_task_dir"),
-        *("leave_one_out", "start", "stop", "subset_num", "shard", "missing_only"),
+        *("inference_batch_size", "task_groups", "number_of_subsets", "subset_size"),
+        *("load_sample_task_dir", "leave_one_out", "start", "stop", "subset_num", "shard", "missing_only"),
         *("overwrite", "dry_run"),
     }
 )
@@ -151,7 +152,7 @@ def plan_truth(config: SampleTruthConfig, ranks: Ranks) -> TruthPlan:
     check_precision(config.precision, device)
     check_available(config.model_key)
     check_start(config)
-    data = read_training_data(config)
+    data = in_task_groups(read_training_data(config), config.task_groups)
     parts = divide(data, config)
     if not parts.dev:
         raise UsageError("there is no dev set to measure a loss on", where="--dev-fraction")

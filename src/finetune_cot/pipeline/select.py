@@ -1,21 +1,26 @@
 """``ftcot select``: the tasks worth fine-tuning on."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from finetune_cot.artifacts.ids import ResultsId, SampledIndicesId
+from finetune_cot.artifacts.ids import ResultsId, SampledIndicesId, TaskGroupsId
+from finetune_cot.artifacts.manifest import start
 from finetune_cot.artifacts.results import read_results
 from finetune_cot.artifacts.subset_lists import write_subsets
+from finetune_cot.artifacts.task_groups import write_task_groups
+from finetune_cot.config.options import to_plain
 from finetune_cot.config.select import SelectConfig
 from finetune_cot.errors import ArtifactError, UsageError
 from finetune_cot.estimation.features import load_features
 from finetune_cot.estimation.registry import ESTIMATORS
-from finetune_cot.pipeline.taken_gradients import TakenGradients, open_gradients
+from finetune_cot.pipeline.clustering import cluster_samples
+from finetune_cot.pipeline.progress import say
+from finetune_cot.pipeline.taken_gradients import TakenGradients, open_gradients, regrouped
 from finetune_cot.pipeline.task_subsets import listed_subsets
 from finetune_cot.selection.affinity import group_tasks, task_affinity
 from finetune_cot.selection.ensemble import below_threshold, ensemble_scores, natural_threshold, top_k
@@ -41,6 +46,14 @@ class SelectResult:
     """With ``affinity``, all groups of tasks."""
     path: Path | None = None
     """List of subsets that holds the chosen one, or the groups."""
+    order: tuple[int, ...] = ()
+    """With ``stepwise`` and ``surrogate``, the chosen tasks as they were added."""
+    losses: tuple[float, ...] = ()
+    """Estimated loss of the target after each of them, nats a token."""
+    task_groups: Path | None = None
+    """The clusters that are the tasks, where they are."""
+    samples_by_task: Mapping[str, int] = field(default_factory=dict)
+    """Training samples."""
 
 
 @dataclass(frozen=True)
@@ -48,21 +61,30 @@ class _Choice:
     selected: Subset
     scores: Float[ndarray, " tasks"]
     groups: tuple[Subset, ...] = ()
+    order: tuple[int, ...] = ()
+    losses: tuple[float, ...] = ()
 
 
 def select(config: SelectConfig) -> SelectResult:
-    """Choose tasks, and write them as a list of subsets that `sample-truth` takes.
+    """Choose tasks, and write them as a list of subsets that `train` and `sample-truth` take.
+
+    With ``--group-by cluster`` samples are clustered by their gradients first; the clusters are written too,
+    for ``--task-groups``, and are the tasks that are chosen from.
 
     Raises:
         UsageError: an option that these tasks, or this method, cannot follow.
-        DataError, ArtifactError: data, gradients or measured losses are missing or torn.
+        DataError, ArtifactError: data, gradients or measured losses are missing or torn; other clusters are
+            there.
     """
-    gradients = open_gradients(config)
+    gradients, task_groups = open_gradients(config), config.task_groups
+    if config.group_by == "cluster":
+        gradients, task_groups = _clustered(config, gradients)
     target = _target(config.target_task, gradients.tasks)
     choice = _choose(config, gradients, target)
     name = f"{gradients.name}_selected_{config.select_by}"
     path = SampledIndicesId(name).path(config.saved_dir)
     write_subsets(path, choice.groups or [choice.selected])
+    counts = np.bincount(gradients.store.task[~gradients.store.is_dev], minlength=len(gradients.tasks))
     scores = {
         task: float(score) if np.isfinite(score) else None
         for task, score in zip(gradients.tasks, choice.scores, strict=True)
@@ -75,7 +97,24 @@ def select(config: SelectConfig) -> SelectResult:
         target="mean" if target is None else gradients.tasks[target],
         groups=choice.groups,
         path=path,
+        order=choice.order,
+        losses=choice.losses,
+        task_groups=task_groups,
+        samples_by_task=dict(zip(gradients.tasks, counts.tolist(), strict=True)),
     )
+
+
+def _clustered(config: SelectConfig, gradients: TakenGradients) -> tuple[TakenGradients, Path]:
+    """The gradients with clusters as tasks, and where the clusters are."""
+    if config.task_groups is not None:
+        raise UsageError("contradicts --task-groups, which names clusters", where="--group-by cluster")
+    running = start("select", to_plain(config))
+    groups = cluster_samples(gradients, config.num_clusters, config.seed)
+    clustered = regrouped(gradients, config, groups)
+    path = TaskGroupsId(clustered.name).path(config.saved_dir)
+    manifest = running.manifest(inputs=gradients.store.header.origin)
+    write_task_groups(path, groups, manifest, config.overwrite)
+    return clustered, path
 
 
 def _choose(config: SelectConfig, gradients: TakenGradients, target: int | None) -> _Choice:
@@ -92,20 +131,33 @@ def _choose(config: SelectConfig, gradients: TakenGradients, target: int | None)
             )
         estimate = _estimates(config, gradients)
         if config.select_by == "stepwise":
-            stepwise = forward_stepwise(estimate, count, target, max_tasks=number)
-            return _Choice(stepwise.selected, stepwise.scores)
+            return _stepwise(config, estimate, count, target)
         left_out = leave_one_out(estimate, tuple(range(count)), target)
         helpful = below_threshold(left_out.scores, 0.0) if number is None else top_k(left_out.scores, number)
         return _Choice(helpful, left_out.scores)
     subsets, losses = _losses(config, gradients)
     if config.select_by == "surrogate":
         surrogate = fit_surrogate(subsets, losses, seed=config.seed)
-        stepwise = forward_stepwise(surrogate.estimate, count, target, max_tasks=number)
-        return _Choice(stepwise.selected, stepwise.scores)
+        return _stepwise(config, surrogate.estimate, count, target)
     scores = ensemble_scores(subsets, losses, target)
     if config.select_by == "affinity":
         return _grouped(config, subsets, losses, scores, target)
     return _Choice(_by_score(config, scores), scores)
+
+
+def _stepwise(config: SelectConfig, estimate: Estimate, count: int, target: int | None) -> _Choice:
+    """Task after task, until none gains enough; with ``--num-tasks`` and no ``--min-gain``, just so many."""
+    min_gain = config.min_gain
+    if min_gain is None:
+        min_gain = 0.0 if config.num_tasks is None else -np.inf
+    found = forward_stepwise(estimate, count, target, max_tasks=config.num_tasks, min_gain=min_gain)
+    if len(found.selected) < min(count, config.num_tasks or count):
+        say(
+            f"after {len(found.selected)} of {count} tasks no other lowers the estimated loss by more than"
+            f" {min_gain:g}. Estimates do not know that more samples mean more training: --num-tasks N takes"
+            " N tasks all the same"
+        )
+    return _Choice(found.selected, found.scores, order=found.order, losses=found.losses)
 
 
 def _by_score(config: SelectConfig, scores: Float[ndarray, " tasks"]) -> Subset:

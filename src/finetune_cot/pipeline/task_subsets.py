@@ -6,6 +6,7 @@ from pathlib import Path
 from finetune_cot.artifacts.ids import SampledIndicesId
 from finetune_cot.artifacts.subset_lists import find_subset_list, keep_subsets, read_subsets
 from finetune_cot.config.subsets import SubsetOptions
+from finetune_cot.config.train import TrainConfig
 from finetune_cot.errors import UsageError
 from finetune_cot.estimation.subsets import Subset, leave_one_out, random_subsets, subset_size
 
@@ -42,6 +43,31 @@ def listed_subsets(
     if keep:
         keep_subsets(SampledIndicesId(name).path(saved_dir), subsets, overwrite)
     return subsets
+
+
+def trained_tasks(config: TrainConfig, tasks: int) -> Subset | None:
+    """Numbers of the tasks that `train` is told to train on; None for all of them.
+
+    Raises:
+        UsageError: two ways of telling it are mixed, or a list holds several subsets or no such one.
+        DataError: a list is missing, empty or torn.
+    """
+    if config.load_sample_task_dir is None:
+        if config.subset_num is not None:
+            raise UsageError("needs --load-sample-task-dir", where="--subset-num")
+        return config.task_idxes
+    if config.task_idxes is not None:
+        raise UsageError("give --task-idxes or --load-sample-task-dir, not both")
+    path = find_subset_list(config.load_sample_task_dir, config.saved_dir)
+    subsets = read_subsets(path, tasks)
+    number = config.subset_num if len(subsets) > 1 else config.subset_num or 0
+    if number is None or number >= len(subsets):
+        raise UsageError(
+            f"holds {len(subsets)} subsets" + ("" if number is None else f", none of number {number}"),
+            where=path,
+            remedy=f"choose one by --subset-num, from 0 to {len(subsets) - 1}",
+        )
+    return subsets[number]
 
 
 def chosen_part(

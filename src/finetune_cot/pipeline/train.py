@@ -17,6 +17,7 @@ from finetune_cot.errors import DataError, UsageError
 from finetune_cot.models.registry import check_available
 from finetune_cot.pipeline.progress import say
 from finetune_cot.pipeline.subject import start_digest
+from finetune_cot.pipeline.task_subsets import trained_tasks
 from finetune_cot.pipeline.train_checks import (
     check_precision,
     check_start,
@@ -27,6 +28,7 @@ from finetune_cot.pipeline.train_data import (
     Parts,
     TrainingData,
     divide,
+    in_task_groups,
     read_training_data,
     texts_digest,
     trained_name,
@@ -92,7 +94,7 @@ def train(config: TrainConfig) -> TrainResult:
     check_precision(config.precision, device)
     check_available(config.model_key)
     check_start(config)
-    data = read_training_data(config)
+    data = in_task_groups(read_training_data(config), config.task_groups)
     parts = _parts(data, config)
     plans = [
         _plan(run_config(config, config.run + number), data, parts, device) for number in range(config.runs)
@@ -123,12 +125,12 @@ def _settled(config: TrainConfig) -> TrainConfig:
 
 
 def _parts(data: TrainingData, config: TrainConfig) -> Parts:
-    parts = divide(data, config, config.task_idxes, config.dev_tasks)
+    parts = divide(data, config, trained_tasks(config, len(data.tasks)), config.dev_tasks)
     if not parts.train:
         raise DataError(
             "there is nothing to train on: every question is in the dev set",
             where=data.finetune_key,
-            remedy="give a lower --dev-fraction, or more tasks in --task-idxes",
+            remedy="give a lower --dev-fraction, or more tasks",
         )
     if config.write_results and not parts.dev:
         raise UsageError(

@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,8 +10,10 @@ from finetune_cot.artifacts.files import sha256_json
 from finetune_cot.artifacts.finetune_data import FinetuneData, read_finetune_json
 from finetune_cot.artifacts.ids import FinetuneDataId, save_name
 from finetune_cot.artifacts.keys import check_key, model_slug
+from finetune_cot.artifacts.task_groups import TaskGroups, read_task_groups
 from finetune_cot.config.training import DataOptions, ModelOptions
-from finetune_cot.errors import DataError, UsageError
+from finetune_cot.errors import ArtifactError, DataError, UsageError
+from finetune_cot.pipeline.progress import say
 from finetune_cot.prompts.conversation import RenderChat, conversation_segments
 from finetune_cot.prompts.segments import Segment
 from finetune_cot.prompts.templates import training_segments
@@ -50,11 +52,13 @@ class TrainingData:
     """Samples with nothing to learn: no rationale where the template needs one, or an empty answer."""
     rationales_per_question: int | None = None
     teacher: str | None = None
+    groups: TaskGroups | None = None
+    """What stands as tasks in place of those that the samples name, once they are divided."""
 
     @property
     def tasks(self) -> tuple[str, ...]:
         """The tasks, sorted; a task's number is its place here."""
-        return tuple(sorted({text.task for text in self.texts}))
+        return self.groups.groups if self.groups else tuple(sorted({text.task for text in self.texts}))
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,24 @@ def read_training_data(config: DataOptions) -> TrainingData:
     return data
 
 
+def in_task_groups(data: TrainingData, path: Path | None) -> TrainingData:
+    """The same samples, with the groups of a file as their tasks; as they are where there is none.
+
+    Raises:
+        ArtifactError: the groups are missing, torn, or of other samples.
+    """
+    if path is None:
+        return data
+    groups = read_task_groups(path)
+    if groups.data != texts_digest(data.texts, data.template):
+        raise ArtifactError(
+            "holds groups of other samples",
+            where=path,
+            remedy="give the data that they were made of, or run `ftcot select --group-by cluster` again",
+        )
+    return replace(data, groups=groups)
+
+
 def divide(
     data: TrainingData,
     config: DataOptions,
@@ -101,7 +123,8 @@ def divide(
 
     A question that several tasks ask counts for the first of them. The division depends on ``--seed``, not on
     the run, so that the dev losses of several runs can be compared. Downsampling takes from the training part
-    alone; a smaller share is part of a larger one.
+    alone; a smaller share is part of a larger one. Both go by the samples' own tasks, also where groups of
+    samples then take their place.
 
     Raises:
         UsageError: there is no task of a number in ``--task-idxes``.
@@ -109,11 +132,15 @@ def divide(
     indices = _task_indices(data.tasks, task_idxes)
     trained = {data.tasks[index] for index in indices}
     held_out = _held_out_questions(data.texts, config.dev_fraction, config.seed)
-    train = [text for text in data.texts if text.task in trained and text.question.strip() not in held_out]
+    train = [text for text in data.texts if text.question.strip() not in held_out]
+    train = _downsample(train, config.downsample, config.seed)
     dev = [text for text in data.texts if text.question.strip() in held_out]
+    if data.groups:
+        train, dev = _regrouped(train, data.groups), _regrouped(dev, data.groups)
+    train = [text for text in train if text.task in trained]
     if dev_tasks == "trained":
         dev = [text for text in dev if text.task in trained]
-    return Parts(tuple(_downsample(train, config.downsample, config.seed)), tuple(dev), indices)
+    return Parts(tuple(train), tuple(dev), indices)
 
 
 def text_segments(
@@ -150,7 +177,8 @@ def trained_name(config: ModelOptions, data: TrainingData) -> str:
         UsageError: a part of it cannot be one.
     """
     method = f"lora_r_{config.lora_rank}" if config.method == "lora" else ""
-    return save_name(data.source, model_slug(config.model_key), method, config.save_name)
+    suffix = [name for name in (config.save_name, data.groups and data.groups.name) if name]
+    return save_name(data.source, model_slug(config.model_key), method, "_".join(suffix))
 
 
 def texts_digest(texts: Iterable[TrainingText], template: str | None) -> str:
@@ -254,6 +282,15 @@ def _task_indices(tasks: Sequence[str], wanted: Sequence[int] | None) -> tuple[i
             remedy=", ".join(f"{index} {task}" for index, task in enumerate(tasks[:20])),
         )
     return tuple(sorted(set(wanted)))
+
+
+def _regrouped(texts: Sequence[TrainingText], groups: TaskGroups) -> list[TrainingText]:
+    """The samples by their groups; `grads` took no gradient of those that are in none."""
+    found = [(text, groups.number(text.task, text.sample_index)) for text in texts]
+    kept = [replace(text, task=groups.groups[number]) for text, number in found if number is not None]
+    if len(kept) < len(texts):
+        say(f"{len(texts) - len(kept)} samples are in no group of {groups.name} and left out")
+    return kept
 
 
 def _held_out_questions(texts: Sequence[TrainingText], fraction: float, seed: int) -> frozenset[str]:

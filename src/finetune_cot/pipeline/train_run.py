@@ -37,7 +37,8 @@ MANIFEST, OUTCOME = "manifest.json", "outcome.json"
 _WITHOUT_EFFECT = frozenset(
     {
         *("saved_dir", "data_dir", "data_path", "dataset_key", "task_field", "split_key", "template"),
-        *("task_idxes", "dev_tasks", "downsample", "dev_fraction", "save_name", "load_model_dir"),
+        *("task_groups", "task_idxes", "load_sample_task_dir", "subset_num", "dev_tasks"),
+        *("downsample", "dev_fraction", "save_name", "load_model_dir"),
         *("run", "runs", "devices", "gradient_checkpointing", "inference_batch_size", "checkpoint_every"),
         *("logger", "write_results", "overwrite", "dry_run", "train_lora"),
     }

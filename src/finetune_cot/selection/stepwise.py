@@ -18,7 +18,7 @@ class Stepwise:
     order: tuple[int, ...]
     """The tasks that were added, first to last."""
     losses: tuple[float, ...]
-    """Estimated loss of the target after each of these steps, in nats a token; they fall."""
+    """Estimated loss of the target after each of these steps, in nats a token."""
     scores: Float[ndarray, " tasks"]
     """Loss of the target with a task minus that without it, beside all others that are selected, in nats a
     token: below 0 it helps; NaN where it is the only one."""
@@ -43,7 +43,8 @@ def forward_stepwise(
         target: The task whose loss is to fall; None for the mean over all.
         max_tasks: Tasks of the selection at most, the given ones among them; all by default.
         given: Tasks that are in it from the start.
-        min_gain: Nats a token by which a task must lower the loss to be added; any gain by default.
+        min_gain: Nats a token by which a task must lower the loss to be added; any gain by default. With
+            minus infinity the best task is added also where the loss rises, until there are ``max_tasks``.
 
     Raises:
         UsageError: there is no task, or room for none; or an estimate is not a number.

@@ -37,13 +37,17 @@ def indicators(subsets: Sequence[Subset], tasks: int) -> Float[ndarray, "subsets
 def target_losses(losses: Float[ndarray, "subsets tasks"], target: int | None) -> Float[ndarray, " subsets"]:
     """The losses to be lowered: those of the target task, or their mean over the tasks where it is None.
 
+    Tasks without any loss, since they have no dev samples, are left out of the mean.
+
     Raises:
         UsageError: there is no such task, or a loss is not a number.
     """
     tasks = losses.shape[1]
     if target is not None and not 0 <= target < tasks:
         raise UsageError(f"there is no task {target}: there are {tasks}, from 0", where="target task")
-    chosen: Float[ndarray, " subsets"] = losses.mean(axis=1) if target is None else losses[:, target]
+    missing = np.isnan(losses).all(axis=0)
+    known = losses if missing.all() else losses[:, ~missing]
+    chosen: Float[ndarray, " subsets"] = known.mean(axis=1) if target is None else losses[:, target]
     if not np.isfinite(chosen).all():
         row = int(np.flatnonzero(~np.isfinite(chosen))[0])
         raise UsageError(
