@@ -66,8 +66,11 @@ def test_every_later_command_takes_them(options: dict[str, Any], clustered: Sele
     estimated = estimate(EstimateConfig(**with_groups, **subsets, project_dim=256))
     measured = sample_truth(SampleTruthConfig(**with_groups, **TRAINING, **subsets))
     assert [estimated.subsets, measured.subsets, measured.reused] == [4, 4, 0]
-    assert estimated.tasks == measured.tasks == tuple(clustered.scores)
     of_both = [read_results(result.results_path) for result in (estimated, measured)]
+    forward = estimate(EstimateConfig(**with_groups, **subsets, project_dim=256, evaluate="forward"))
+    assert forward.method == "gradex-forward"
+    assert read_results(forward.results_path)[0].loss_by_task.keys() == of_both[0][0].loss_by_task.keys()
+    assert estimated.tasks == measured.tasks == tuple(clustered.scores)
     assert [row.task_indices for row in of_both[0]] == [row.task_indices for row in of_both[1]]
     for row, true in zip(*of_both, strict=True):
         assert row.loss_by_task.keys() == true.loss_by_task.keys() <= set(clustered.scores)
