@@ -18,5 +18,16 @@ class SampleTruthConfig(SubsetOptions, TrainingOptions):
     missing_only: bool = option(
         False, "Same as without it: subsets that are done are never done again.", hidden=True
     )
+    engine: str = option(
+        "local", "Who measures: this machine, or the workers of a Ray cluster.", choices=("local", "ray")
+    )
+    ray_address: str | None = option(
+        None,
+        "Ray cluster, such as 10.0.0.1:6379, or local to start one here; by default $RAY_ADDRESS, a cluster"
+        " that this machine is part of, or local.",
+    )
+    ray_workers: int | None = option(
+        None, "Workers of the Ray cluster; by default one a GPU, or without GPUs one a core.", check=positive
+    )
     overwrite: bool = shared.overwrite("results")
     dry_run: bool = shared.dry_run()

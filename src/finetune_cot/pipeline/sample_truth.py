@@ -52,6 +52,7 @@ _WITHOUT_EFFECT = frozenset(
         *("inference_batch_size", "task_groups", "number_of_subsets", "subset_size"),
         *("load_sample_task_dir", "leave_one_out", "start", "stop", "subset_num", "shard", "missing_only"),
         *("overwrite", "dry_run"),
+        *("engine", "ray_address", "ray_workers"),
     }
 )
 """Options that do not change the loss of a subset; those about data do by the samples, which are compared."""
@@ -117,6 +118,10 @@ def sample_truth(config: SampleTruthConfig) -> SampleTruthResult:
 
 
 def _sample_truth(config: SampleTruthConfig, ranks: Ranks) -> SampleTruthResult:
+    from finetune_cot.pipeline.ray_truth import check_ray, measure_on_ray
+
+    if config.engine == "ray":
+        check_ray(ranks.world)
     if not ranks.is_first:
         ranks.hear("missing")  # by then the list of subsets is kept, and no results of others are there
     plan = plan_truth(config, ranks)
@@ -131,6 +136,8 @@ def _sample_truth(config: SampleTruthConfig, ranks: Ranks) -> SampleTruthResult:
     started = time.perf_counter()
     if not missing:
         say(f"all {len(plan.subsets)} subsets are there already: nothing to do")
+    elif config.engine == "ray":
+        measure_on_ray(plan, missing)
     else:
         measure_here(plan, missing, ranks)
         ranks.gather("measured", None)
@@ -149,7 +156,8 @@ def plan_truth(config: SampleTruthConfig, ranks: Ranks) -> TruthPlan:
     """Read the data and the list of subsets, and check everything that can be checked without the model."""
     config = settled_precision(config)
     device = rank_device(config.devices, ranks.world, ranks.local_rank)
-    check_precision(config.precision, device)
+    if config.engine == "local":
+        check_precision(config.precision, device)
     check_available(config.model_key)
     check_start(config)
     data = in_task_groups(read_training_data(config), config.task_groups)
