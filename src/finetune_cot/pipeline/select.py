@@ -81,7 +81,8 @@ def select(config: SelectConfig) -> SelectResult:
         gradients, task_groups = _clustered(config, gradients)
     target = _target(config.target_task, gradients.tasks)
     choice = _choose(config, gradients, target)
-    name = f"{gradients.name}_selected_{config.select_by}"
+    of_target = "" if target is None else f"_for_{target}"
+    name = f"{gradients.name}_selected_{config.select_by}{of_target}"
     path = SampledIndicesId(name).path(config.saved_dir)
     write_subsets(path, choice.groups or [choice.selected])
     counts = np.bincount(gradients.store.task[~gradients.store.is_dev], minlength=len(gradients.tasks))
@@ -152,10 +153,11 @@ def _stepwise(config: SelectConfig, estimate: Estimate, count: int, target: int 
         min_gain = 0.0 if config.num_tasks is None else -np.inf
     found = forward_stepwise(estimate, count, target, max_tasks=config.num_tasks, min_gain=min_gain)
     if len(found.selected) < min(count, config.num_tasks or count):
+        enough = f" by more than {min_gain:g}" if min_gain else ""
         say(
-            f"after {len(found.selected)} of {count} tasks no other lowers the estimated loss by more than"
-            f" {min_gain:g}. Estimates do not know that more samples mean more training: --num-tasks N takes"
-            " N tasks all the same"
+            f"after {len(found.selected)} of {count} tasks no other lowers the estimated loss{enough}."
+            " Estimates do not know that more samples mean more training: --num-tasks N takes N tasks all the"
+            " same"
         )
     return _Choice(found.selected, found.scores, order=found.order, losses=found.losses)
 

@@ -35,7 +35,7 @@ class Clusters:
         for start in range(0, samples, block):
             positions = np.arange(start, min(start + block, samples))
             # |x - c|^2 without |x|^2, which is the same for every cluster
-            distances = offsets - 2 * directions(rows(positions)) @ self.centres.T
+            distances = offsets - 2 * _directions(rows(positions)) @ self.centres.T
             nearest[positions] = np.argmin(distances, axis=1)
         return nearest
 
@@ -75,12 +75,12 @@ def cluster(rows: Rows, samples: int, number: int, seed: int = 0) -> Clusters:
         raise UsageError(f"a feature of sample {row} is no finite number")
     # Fewer different directions than clusters need no warning: clusters without a sample are left out below.
     with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
-        fitted = KMeans(number, n_init=STARTS, random_state=seed).fit(directions(features))
+        fitted = KMeans(number, n_init=STARTS, random_state=seed).fit(_directions(features))
     sizes = np.bincount(fitted.labels_, minlength=number)
     return Clusters(fitted.cluster_centers_[np.argsort(-sizes, kind="stable")][: int((sizes > 0).sum())])
 
 
-def directions(features: Float[ndarray, "samples proj"]) -> Float[ndarray, "samples proj"]:
+def _directions(features: Float[ndarray, "samples proj"]) -> Float[ndarray, "samples proj"]:
     """Features of length 1; zeros stay zeros."""
     lengths = np.linalg.norm(features, axis=1, keepdims=True)
     unit: Float[ndarray, "samples proj"] = features / np.where(lengths > 0, lengths, 1.0)
