@@ -16,9 +16,10 @@ from torch.distributed import HashStore
 
 from finetune_cot.artifacts.results import read_results
 from finetune_cot.cli.main import main
-from finetune_cot.errors import StoppedByAnotherError, TrainingError
+from finetune_cot.errors import StoppedByAnotherError, TrainingError, UsageError
 from finetune_cot.pipeline import ranks as module
 from finetune_cot.pipeline.ranks import Ranks, joined
+from finetune_cot.pipeline.train_checks import rank_device
 
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
 ALL = """
@@ -83,6 +84,17 @@ def shards(saved_dir: Path) -> dict[str, bytes]:
 def losses(saved_dir: Path) -> list[str]:
     (path,) = saved_dir.rglob("results.csv")
     return sorted(str(replace(row, seconds=None)) for row in read_results(path))
+
+
+def test_each_process_has_a_device_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 4)
+    assert [rank_device(("auto",), 8, rank) for rank in (0, 3, 4)] == ["cuda:0", "cuda:3", "cuda:0"]
+    assert [rank_device(("2",), 2, rank) for rank in (0, 1)] == ["cuda:0", "cuda:1"]
+    assert [rank_device(("3", "cuda:1"), 2, rank) for rank in (0, 1)] == ["cuda:3", "cuda:1"]
+    assert [rank_device(("cpu",), 2, rank) for rank in (0, 1)] == ["cpu", "cpu"]
+    for several in (("2",), ("0", "1")):
+        with pytest.raises(UsageError, match="torchrun --standalone --nproc-per-node 2 -m finetune_cot"):
+            rank_device(several, 1, 0)
 
 
 def two_ranks() -> tuple[Ranks, Ranks]:

@@ -52,10 +52,17 @@ def rank_device(devices: Sequence[str], world: int, local_rank: int) -> str:
         local_rank: Number of the process on its machine.
 
     Raises:
-        UsageError: this machine has no such device.
+        UsageError: this machine has no such device, or a single process is to use several.
     """
     import torch
 
+    count = int(devices[0]) if len(devices) == 1 and devices[0].isdecimal() else len(devices)
+    if world == 1 and count > 1:
+        raise UsageError(
+            f"{count} devices are asked for, and each needs a process of its own",
+            where="--devices",
+            remedy=f"run torchrun --standalone --nproc-per-node {count} -m finetune_cot, and the same words",
+        )
     named = [f"cuda:{name}" if name.isdecimal() else name for name in devices]
     if len(devices) < 2 and devices and (devices[0].isdecimal() or devices[0].lower() in ("auto", "cuda")):
         named = [f"cuda:{index}" for index in range(torch.cuda.device_count())] or ["cpu"]
