@@ -17,6 +17,7 @@ from hypothesis.extra import numpy as arrays
 from finetune_cot.artifacts import gradient_store as stores
 from finetune_cot.artifacts.gradient_shards import _stored
 from finetune_cot.artifacts.gradient_store import SampleRows, StoreHeader
+from finetune_cot.artifacts.tensor_file import map_tensors, write_tensors
 from finetune_cot.errors import ArtifactError
 
 ORIGIN = {"model": "tiny", "adapter": "lora-r4", "data": "abc", "seed": "0"}
@@ -196,6 +197,32 @@ def test_verifying_names_the_damaged_shard(tmp_path: Path, damage: str) -> None:
         store = stores.open_store(tmp_path / "store", verify=False)
         with pytest.raises(ArtifactError, match=r"000001\.safetensors"):
             store.features(np.array([5]), 0)
+
+
+def test_a_shard_of_another_run_with_the_same_header_is_refused(tmp_path: Path) -> None:
+    folder = finished(tmp_path / "store")
+    path, own = stores.shard_path(folder, 1), stores.shard_path(folder, 1).read_bytes()
+    other = replace(rows_of(HEADER, range(4, 8)), tokens=np.arange(4))
+    stores.write_shard(folder, HEADER, 1, other)
+    assert stores.missing_shards(folder, HEADER) == (1,)
+    with pytest.raises(
+        ArtifactError, match=r"000001\.safetensors: is a shard of another run; run `ftcot grads`"
+    ):
+        stores.open_store(folder)
+    with pytest.raises(ArtifactError, match=r"000001\.safetensors: is a shard of another run"):
+        stores.open_store(folder, verify=False).features(np.array([5]), 0)
+    path.write_bytes(own)
+    stores.open_store(folder)
+
+
+def test_a_store_without_a_record_of_its_shards_still_opens(tmp_path: Path) -> None:
+    folder = finished(tmp_path / "store")
+    path = folder / "samples.safetensors"
+    file = map_tensors(path, "")
+    earlier = {name: np.array(values) for name, values in file.tensors.items() if name != "shard_checksums"}
+    write_tensors(path, earlier, {"header": file.metadata["header"]})
+    stores.write_shard(folder, HEADER, 1, replace(rows_of(HEADER, range(4, 8)), tokens=np.arange(4)))
+    assert stores.open_store(folder).header == HEADER
 
 
 @pytest.mark.parametrize("at", [0, 300, 700, -1])

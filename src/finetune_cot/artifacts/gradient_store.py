@@ -4,7 +4,8 @@
 
     store.json              header: layout, and what the store was made of
     shards/000000.safetensors
-    samples.safetensors     the shards' per-sample numbers together; written last, so its presence means done
+    samples.safetensors     the shards' per-sample numbers together, and their checksums; written last, so its
+                            presence means done
 """
 
 import contextlib
@@ -56,6 +57,7 @@ __all__ = [
 _SAMPLES_FILE = "samples.safetensors"
 _MAPPED_SHARDS = 4
 """Shards mapped at a time: what bounds the resident memory of reading a store."""
+_CHECKSUMS = "shard_checksums"
 _PER_SAMPLE = ("sample_index", "task", "tokens", "losses", "margins", "is_dev")
 _REMEDY = "run `ftcot grads` again: shards that are done are kept"
 
@@ -135,14 +137,16 @@ def begin_store(folder: Path, header: StoreHeader) -> None:
 
 
 def missing_shards(folder: Path, header: StoreHeader) -> tuple[int, ...]:
-    """Numbers of the shards that are to be made: not there, torn, edited, or of another store.
+    """Numbers of the shards that are to be made: not there, torn, edited, or of another store or run.
 
     Reads every byte of the shards that are there, in constant memory.
     """
-    missing = []
+    missing, recorded = [], None
+    with contextlib.suppress(ArtifactError):
+        recorded = map_tensors(folder / _SAMPLES_FILE, _REMEDY).tensors.get(_CHECKSUMS)
     for number in range(header.shards):
         try:
-            map_shard(folder, header, number, verify=True)
+            _map_own(folder, header, recorded, number, verify=True)
         except ArtifactError:
             missing.append(number)
     return tuple(missing)
@@ -166,13 +170,16 @@ def finish_store(
         ArtifactError: a shard is missing or torn, or the disk is full.
     """
     columns: dict[str, list[np.ndarray[Any, Any]]] = {name: [] for name in _PER_SAMPLE}
+    checksums = np.empty((header.shards, 32), np.uint8)
     for number in range(header.shards):
         shard = map_shard(folder, header, number, verify=True)
+        checksums[number] = _digest(shard)
         for name, kept in columns.items():
             kept.append(np.array(shard.tensors[name]))
     whole = {name: np.concatenate(kept) for name, kept in columns.items()}
     whole["displacement"] = np.asarray(displacement, np.float32)
     whole["weight_norms"] = np.asarray(weight_norms, np.float32)
+    whole[_CHECKSUMS] = checksums
     write_tensors(folder / _SAMPLES_FILE, whole, {"header": fingerprint(header)})
 
 
@@ -199,11 +206,32 @@ def open_store(
     samples = map_tensors(path, _REMEDY)
     if samples.metadata.get("header") != fingerprint(header):
         raise ArtifactError("is of another store", where=path, remedy=_REMEDY)
+    recorded = samples.tensors.get(_CHECKSUMS)
     if verify:
         if checksum_of_data(path) != samples.checksum:
             raise ArtifactError("is torn or was edited: its checksum differs", where=path, remedy=_REMEDY)
         for number in range(header.shards):
-            map_shard(folder, header, number, verify=True)
-    shard = functools.lru_cache(_MAPPED_SHARDS)(functools.partial(map_shard, folder, header))
+            _map_own(folder, header, recorded, number, verify=True)
+    shard = functools.lru_cache(_MAPPED_SHARDS)(functools.partial(_map_own, folder, header, recorded))
     columns = {name: samples.tensors[name] for name in (*_PER_SAMPLE, "displacement", "weight_norms")}
     return GradientStore(header=header, _shard=shard, **columns)
+
+
+def _map_own(
+    folder: Path,
+    header: StoreHeader,
+    recorded: np.ndarray[Any, Any] | None,
+    number: int,
+    *,
+    verify: bool = False,
+) -> TensorFile:
+    """A shard, which has to be the one that was there when the store was finished, where that is recorded."""
+    shard = map_shard(folder, header, number, verify=verify)
+    if recorded is not None and not np.array_equal(recorded[number], _digest(shard)):
+        raise ArtifactError("is a shard of another run", where=shard_path(folder, number), remedy=_REMEDY)
+    return shard
+
+
+def _digest(shard: TensorFile) -> np.ndarray[Any, Any]:
+    """The checksum that a shard states of itself, as bytes."""
+    return np.frombuffer(bytes.fromhex(shard.checksum), np.uint8)

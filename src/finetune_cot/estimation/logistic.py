@@ -4,38 +4,46 @@ For a subset S of tasks, with margins m and features phi (GradEx):
 
     theta_S = argmin (1/|S|) sum_{i in S} log(1 + exp(-(m_i + phi_i . theta))) + (ridge/2) |theta|^2
 
-All subsets take their quasi-Newton steps at once. A task's samples meet exactly the subsets that hold it, so
-each step is two matrix products a task. The variables are first whitened by the curvature of all samples
-together, after which a few dozen steps suffice whatever the spectrum of the features is.
+All subsets of a block take their quasi-Newton steps at once: a task's samples meet exactly the subsets that
+hold it, so each step is two matrix products a task. The steps begin where the regression on all samples
+ends, where the gradients of all subsets are known from one look at the samples, and are led by the inverse
+curvature of all samples there: half a dozen then suffice for subsets of many tasks. A subset that takes
+many (its samples part cleanly, its features are all but dependent) is solved alone, with its own curvature.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.linalg
 from jaxtyping import Bool, Float, Int
-from scipy.special import expit
+from numpy import ndarray
+from threadpoolctl import ThreadpoolController
 
 from finetune_cot.errors import UsageError
-from finetune_cot.estimation.lbfgs import minimize_rows
+from finetune_cot.estimation.lbfgs import Minima, minimize_rows
 from finetune_cot.estimation.subset_matrix import (
     check_finite,
     check_samples,
     samples_by_task,
     subset_matrix,
 )
+from finetune_cot.estimation.union_regressions import UnionRegressions
 
-BLOCK_SUBSETS = 256
-"""Subsets that are worked on at once: beyond this, products get no faster and memory grows."""
+BLOCK_SUBSETS = 128
+"""Subsets that one thread works on at once: beyond this, products get no faster and memory grows."""
 
-MAX_STEPS = 500
+COARSE_STEPS = 20
+"""Steps in float32 after which a subset is solved alone."""
 
-COARSE = 1e-3
-"""Residual down to which float32 is exact enough; float64 does the rest."""
+ROUNDS, ROUND_STEPS = 30, 10
+"""How often a subset that is solved alone gets a new curvature of its own, and the steps with each."""
 
-LEAST_CURVATURE = 0.001
-"""Least curvature of a sample's loss in the whitening: samples far on the right side may turn back."""
+ALONE = 0.01
+"""Part of the tolerance that is left to a subset that is solved alone: such are harder to judge."""
+
+SHARED_FLOORS, OWN_FLOORS = (1e-3, 1e-6), (1e-6, 1e-12)
+"""Least curvatures of a sample's loss, and of all beside the largest (what float32 and float64 can tell)."""
 
 
 @dataclass(frozen=True)
@@ -45,22 +53,22 @@ class LogisticSolutions:
     Attributes:
         theta: ``[subsets, proj]``, float64.
         steps: Quasi-Newton steps of the slowest subset.
-        residual: Norm of the gradient in whitened variables over its norm at zero, of the worst subset.
+        residual: About the relative distance to the exact solution, of the worst subset.
     """
 
-    theta: Float[np.ndarray, "subsets proj"]
+    theta: Float[ndarray, "subsets proj"]
     steps: int
     residual: float
 
 
 def solve_subsets(
-    features: Float[np.ndarray, "samples proj"],
-    sample_task: Int[np.ndarray, " samples"],
+    features: Float[ndarray, "samples proj"],
+    sample_task: Int[ndarray, " samples"],
     subsets: Sequence[tuple[int, ...]],
     *,
     ridge: float,
-    margins: Float[np.ndarray, " samples"] | None = None,
-    tolerance: float = 1e-8,
+    margins: Float[ndarray, " samples"] | None = None,
+    tolerance: float = 2e-5,
 ) -> LogisticSolutions:
     """Solve the regression of every subset.
 
@@ -70,11 +78,11 @@ def solve_subsets(
         subsets: Task numbers of each subset.
         ridge: The weight lambda of |theta|^2 / 2 beside the mean loss.
         margins: Offsets m ``[samples]``; zero where None.
-        tolerance: Residual at which to stop.
+        tolerance: Residual at which to stop (see `LogisticSolutions`).
 
     Raises:
         DataError: features or margins are not finite, or a subset has no samples.
-        UsageError: ``ridge`` is not above zero.
+        UsageError: ``ridge`` is not above zero, or too small for a solution to be found.
     """
     if not (np.isfinite(ridge) and ridge > 0):
         raise UsageError(
@@ -87,24 +95,26 @@ def solve_subsets(
     rows = samples_by_task(sample_task, tasks)
     holds = subset_matrix(subsets, tasks)
     check_samples(subsets, holds, np.array([len(of_task) for of_task in rows]))
-    reduced, basis = _row_space(np.asarray(features, dtype=np.float64))
-    whiten = _whitening(reduced, offsets, ridge)
-    everything = _solve_all(reduced @ whiten, offsets, ridge * whiten.T @ whiten)
-    whiten = _whitening(reduced, offsets + reduced @ (whiten @ everything), ridge)
-    problem = _problem(reduced @ whiten, offsets, rows, ridge * whiten.T @ whiten)
-    del reduced
-    theta = np.empty((len(subsets), len(whiten)))
-    steps, residual = 0, 0.0
-    for start in range(0, len(subsets), BLOCK_SUBSETS):
-        block = slice(start, start + BLOCK_SUBSETS)
-        theta[block], block_steps, block_residual = _solve_block(problem, holds[block], tolerance)
-        steps, residual = max(steps, block_steps), max(residual, block_residual)
-    return LogisticSolutions(theta @ (whiten.T if basis is None else whiten.T @ basis), steps, residual)
+    reduced, basis = _row_space(features)
+    problem = UnionRegressions(
+        features=tuple(reduced[of_task] for of_task in rows),
+        margins=tuple(offsets[of_task] for of_task in rows),
+        ridge=ridge,
+    )
+    found = _solve(problem, holds, tolerance)
+    worst = int(np.argmax(found.left)) if len(subsets) else 0
+    residual = float(found.left[worst]) if len(subsets) else 0.0
+    if residual > tolerance:
+        raise UsageError(
+            f"the regression on subset {worst} is not solved at ridge {ridge:g} (residual {residual:.0e})",
+            remedy="give a larger one with --ridge",
+        )
+    return LogisticSolutions(found.points if basis is None else found.points @ basis, found.steps, residual)
 
 
 def _row_space(
-    features: Float[np.ndarray, "samples proj"],
-) -> tuple[Float[np.ndarray, "samples width"], Float[np.ndarray, "width proj"] | None]:
+    features: Float[ndarray, "samples proj"],
+) -> tuple[Float[ndarray, "samples width"], Float[ndarray, "width proj"] | None]:
     """The same features in an orthonormal basis of their row space, where samples are fewer than numbers.
 
     Every theta_S lies in that space, so nothing is lost.
@@ -112,115 +122,90 @@ def _row_space(
     samples, proj = features.shape
     if samples >= proj:
         return features, None
-    basis, triangle = np.linalg.qr(features.T)
+    basis, triangle = np.linalg.qr(features.T.astype(np.float64))
     return triangle.T, basis.T
 
 
-def _whitening(
-    features: Float[np.ndarray, "samples width"], margins: Float[np.ndarray, " samples"], ridge: float
-) -> Float[np.ndarray, "width width"]:
-    """Variables in which the curvature of all samples together, at these margins, is the identity."""
-    chance = expit(-margins)
-    weight = np.sqrt(np.maximum(chance * (1 - chance), LEAST_CURVATURE) / len(features))
-    weighted = weight[:, None] * features
-    curvature = weighted.T @ weighted
-    curvature.flat[:: len(curvature) + 1] += ridge
-    triangle = np.linalg.cholesky(curvature)
-    return np.ascontiguousarray(scipy.linalg.solve_triangular(triangle, np.eye(len(triangle)), lower=True).T)
+def _solve(problem: UnionRegressions, holds: Bool[ndarray, "subsets tasks"], tolerance: float) -> Minima:
+    """Solutions of all subsets, blocks of them side by side."""
+    everything, inverse = _everything(problem)
+    slopes = problem.gradients_at_one(everything, holds)
 
-
-def _solve_all(
-    features: Float[np.ndarray, "samples width"],
-    margins: Float[np.ndarray, " samples"],
-    penalty: Float[np.ndarray, "width width"],
-) -> Float[np.ndarray, " width"]:
-    """About what fits all samples together: the curvature there is near that of the subsets' solutions."""
-    problem = _Problem((features,), (margins,), penalty)
-    holds = np.ones((1, 1), dtype=bool)
-    start = np.zeros((1, features.shape[1]))
-    norms = np.linalg.norm(problem.gradients(start, holds), axis=1)
-    found, _, _ = minimize_rows(
-        lambda points, rows: problem.gradients(points, holds[rows]),
-        start,
-        tolerance=COARSE * norms,
-        max_steps=MAX_STEPS,
-    )
-    point: Float[np.ndarray, " width"] = found[0]
-    return point
-
-
-@dataclass(frozen=True)
-class _Problem:
-    """The regression in whitened variables, in one type of numbers.
-
-    Attributes:
-        features: ``[samples of the task, width]`` of each task.
-        margins: ``[samples of the task]`` of each task.
-        penalty: Curvature of the ridge in whitened variables ``[width, width]``.
-    """
-
-    features: tuple[np.ndarray, ...]
-    margins: tuple[np.ndarray, ...]
-    penalty: np.ndarray
-
-    def gradients(self, points: np.ndarray, holds: np.ndarray) -> Float[np.ndarray, "rows width"]:
-        """Gradients at one point a row, of the subsets that hold the tasks of that row."""
-        sums = np.zeros_like(points)
-        counts = np.zeros((len(points), 1), points.dtype)
-        for task, (features, margins) in enumerate(zip(self.features, self.margins, strict=True)):
-            holding = np.flatnonzero(holds[:, task])
-            if not (len(holding) and len(margins)):
-                continue
-            scores = points[holding] @ features.T
-            scores += margins
-            # The slope of log(1 + exp(-s)) is tanh(s / 2) / 2 - 1/2, which never overflows.
-            scores *= 0.5
-            np.tanh(scores, out=scores)
-            scores -= 1
-            sums[holding] += scores @ features
-            counts[holding] += len(margins)
-        sums /= 2 * counts
-        found: Float[np.ndarray, "rows width"] = sums + points @ self.penalty
-        return found
-
-    def astype(self, kind: type[np.floating]) -> "_Problem":
-        """The same in another type of numbers."""
-        return _Problem(
-            tuple(values.astype(kind) for values in self.features),
-            tuple(values.astype(kind) for values in self.margins),
-            self.penalty.astype(kind),
+    def solve_block(block: Int[ndarray, " some"]) -> Minima:
+        found = minimize_rows(
+            lambda theta, rows: problem.gradients(theta, holds[block[rows]]),
+            np.tile(everything.astype(np.float32), (len(block), 1)),
+            slopes[block],
+            inverse,
+            tolerance=tolerance,
+            max_steps=COARSE_STEPS,
         )
+        points, steps, left = found.points.astype(np.float64), found.steps, found.left
+        for row in np.flatnonzero(left > tolerance):
+            alone = _alone(problem.of_tasks(holds[block[row]]), tolerance)
+            points[row], left[row] = alone.points[0], alone.left[0]
+            steps = max(steps, found.steps + alone.steps)
+        return Minima(points, steps, left)
 
-
-def _problem(
-    features: np.ndarray, margins: np.ndarray, rows: Sequence[np.ndarray], penalty: np.ndarray
-) -> tuple[_Problem, _Problem]:
-    """The regression in float32 and in float64."""
-    double = _Problem(
-        tuple(features[of_task] for of_task in rows), tuple(margins[of_task] for of_task in rows), penalty
+    found = _side_by_side(solve_block, len(holds))
+    return Minima(
+        np.concatenate([part.points for part in found]),
+        max((part.steps for part in found), default=0),
+        np.concatenate([part.left for part in found]),
     )
-    return double.astype(np.float32), double
 
 
-def _solve_block(
-    problem: tuple[_Problem, _Problem], holds: Bool[np.ndarray, "subsets tasks"], tolerance: float
-) -> tuple[Float[np.ndarray, "subsets width"], int, float]:
-    """Solve some subsets: most steps in float32, the last few in float64."""
-    single, double = problem
-    start = np.zeros((len(holds), len(double.penalty)), np.float32)
-    norms = np.linalg.norm(single.gradients(start, holds), axis=1)
-    # A subset whose gradient is zero at zero is solved by zero.
-    scale = np.where(norms > 0, norms, 1.0)
-    coarse, coarse_steps, _ = minimize_rows(
-        lambda points, rows: single.gradients(points, holds[rows]),
-        start,
-        tolerance=max(tolerance, COARSE) * scale,
-        max_steps=MAX_STEPS,
-    )
-    theta, fine_steps, left = minimize_rows(
-        lambda points, rows: double.gradients(points, holds[rows]),
-        coarse.astype(np.float64),
-        tolerance=tolerance * scale,
-        max_steps=MAX_STEPS,
-    )
-    return theta, coarse_steps + fine_steps, float((left / scale).max())
+def _side_by_side(solve: Callable[[Int[ndarray, " some"]], Minima], rows: int) -> list[Minima]:
+    """Solve blocks of rows in as many threads as matrix products would take, each product in one."""
+    blas = ThreadpoolController().select(user_api="blas")
+    threads = max((library["num_threads"] for library in blas.info()), default=1)
+    blocks = np.array_split(np.arange(rows), max(1, min(rows, threads), -(-rows // BLOCK_SUBSETS)))
+    with blas.limit(limits=1), ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(solve, blocks))
+
+
+def _everything(
+    problem: UnionRegressions,
+) -> tuple[Float[ndarray, " width"], Float[ndarray, "width width"]]:
+    """About what fits all samples, and the inverse of their curvature there."""
+    theta = np.zeros((1, problem.width), np.float32)
+    every = np.ones((1, len(problem.features)), dtype=bool)
+    found = minimize_rows(
+        lambda theta, rows: problem.gradients(theta, every),
+        theta,
+        problem.gradients(theta, every),
+        _inverse(problem, theta[0], SHARED_FLOORS),
+        tolerance=1e-3,
+        max_steps=COARSE_STEPS,
+    ).points[0]
+    return found.astype(np.float64), _inverse(problem, found, SHARED_FLOORS)
+
+
+def _alone(problem: UnionRegressions, tolerance: float) -> Minima:
+    """What fits all samples of a problem, in float64, by the curvature where it has come to."""
+    every = np.ones((1, len(problem.features)), dtype=bool)
+    points, steps = np.zeros((1, problem.width)), 0
+    for _ in range(ROUNDS):
+        found = minimize_rows(
+            lambda theta, rows: problem.gradients(theta, every),
+            points,
+            problem.gradients(points, every),
+            _inverse(problem, points[0], OWN_FLOORS),
+            tolerance=ALONE * tolerance,
+            max_steps=ROUND_STEPS,
+        )
+        points, steps = found.points, steps + found.steps
+        if found.left[0] <= ALONE * tolerance:
+            break
+    return Minima(points, steps, found.left)
+
+
+def _inverse(
+    problem: UnionRegressions, theta: Float[ndarray, " width"], floors: tuple[float, float]
+) -> Float[ndarray, "width width"]:
+    """The inverse curvature of all samples, with the ridge."""
+    curvature = problem.curvature(theta, floors[0])
+    diagonal = curvature.reshape(-1)[:: len(curvature) + 1]
+    diagonal += max(problem.ridge, floors[1] * float(diagonal.max(initial=0)))
+    inverse: Float[ndarray, "width width"] = np.linalg.inv(curvature)
+    return inverse

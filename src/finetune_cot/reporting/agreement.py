@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from finetune_cot.reporting.agreement_measures import STRATA, Agreement, agreement, strata
+from finetune_cot.estimation.agreement import STRATA, Agreement, agreement, strata
 from finetune_cot.reporting.comparisons import COUNTED_SUBSETS, Comparison
 from finetune_cot.reporting.findings import Approximation
 from finetune_cot.reporting.tables import Cell, Table, Value, percent, table
@@ -202,7 +202,7 @@ def _scored(name: str, is_loss: bool, estimate: np.ndarray, comparison: Comparis
         is_loss=is_loss,
         by_stratum={
             stratum: agreement(estimate, truth, chosen, is_loss)
-            for stratum, chosen in strata(comparison).items()
+            for stratum, chosen in strata(comparison.held).items()
         },
         mean_loss=agreement(*mean, np.ones_like(mean[0], dtype=bool), is_loss),
     )

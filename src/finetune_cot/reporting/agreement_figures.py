@@ -6,8 +6,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
+from finetune_cot.estimation.agreement import STRATA
 from finetune_cot.reporting.agreement import Agreements
-from finetune_cot.reporting.agreement_measures import STRATA
 from finetune_cot.reporting.charts import (
     Chart,
     Cloud,

@@ -14,11 +14,10 @@ from finetune_cot.artifacts.files import read_json
 from finetune_cot.artifacts.manifest import read_manifest
 from finetune_cot.artifacts.results import ResultRow, read_results
 from finetune_cot.errors import ArtifactError
+from finetune_cot.estimation.agreement import TOO_FEW
 
 ESTIMATES = "estimates.json"
 MAIN_FILE = "results.csv"
-TOO_FEW = 3
-"""Fewer subsets have no order worth telling of."""
 COUNTED_SUBSETS = 100
 """Subsets that the speedup is told for."""
 

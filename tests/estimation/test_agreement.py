@@ -4,7 +4,7 @@ from jaxtyping import Float
 from numpy import ndarray
 from scipy.stats import pearsonr, spearmanr
 
-from finetune_cot.reporting.agreement_measures import agreement
+from finetune_cot.estimation.agreement import agreement
 
 
 def values(seed: int) -> Float[ndarray, "subsets tasks"]:

@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
-from finetune_cot.reporting.comparisons import TOO_FEW, Comparison
-
+TOO_FEW = 3
+"""Fewer subsets have no order worth telling of."""
 RESAMPLES = 1000
 STRATA = ("all", "holding", "not holding")
 """Which subsets are looked at for a target task: all, those that hold it, those that do not."""
@@ -32,10 +32,9 @@ class Agreement:
     relative_error_max: float | None
 
 
-def strata(comparison: Comparison) -> Mapping[str, Bool[ndarray, "subsets tasks"]]:
-    """For each of `STRATA`, the subsets that are looked at for each target task."""
-    every = np.ones_like(comparison.held)
-    return dict(zip(STRATA, (every, comparison.held, ~comparison.held), strict=True))
+def strata(held: Bool[ndarray, "subsets tasks"]) -> Mapping[str, Bool[ndarray, "subsets tasks"]]:
+    """For each of `STRATA`, the subsets that are looked at for each target task, by which tasks they hold."""
+    return dict(zip(STRATA, (np.ones_like(held), held, ~held), strict=True))
 
 
 def agreement(
