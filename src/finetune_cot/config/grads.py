@@ -50,7 +50,7 @@ class GradsConfig(ModelOptions):
         " of the weights' norm.",
     )
     approximation_samples: int = option(
-        100,
+        64,
         "Samples that --check-approximation measures, drawn from training and dev samples alike.",
         check=positive,
     )

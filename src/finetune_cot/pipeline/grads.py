@@ -180,7 +180,8 @@ def _fill(work: GradientWork, model: Any, device: "torch.device", folder: Path, 
         seconds = time.perf_counter() - started
     if slow:
         say(f"gradients of {', '.join(slow)} were taken one sample at a time: no rule for them is known")
-    checked = check_approximation(work, model, projector, folder) if config.check_approximation else ()
+    checks = config.check_approximation and ranks.is_first
+    checked = check_approximation(work, model, projector, folder) if checks else ()
     taken = sum(len(shard_positions(header, number)) for number in missing)
     return GradsResult(
         path=folder,
