@@ -11,6 +11,8 @@ from finetune_cot.batches.encoding import IGNORED, EncodedExample
 from finetune_cot.errors import DataError, ModelError
 from finetune_cot.gradients.per_sample import per_sample_gradients, recording
 from finetune_cot.gradients.projection import Projection, Projector
+from finetune_cot.training.bottleneck import Bottleneck, add_bottleneck
+from tests.adapters_library import with_adapters
 from tests.gradients.families import (
     ENCODER_DECODERS,
     FAMILIES,
@@ -104,6 +106,15 @@ def test_bottleneck_adapters() -> None:
     for layer in model.model.layers:
         layer.mlp = Adapter(layer.mlp)
     assert_as_one_by_one(only(model, ".down.", ".up."))
+
+
+@with_adapters
+@pytest.mark.parametrize("quantity", QUANTITIES)
+@pytest.mark.parametrize("family", ["llama", "mistral", "qwen2", "gemma2", "gpt2", "t5", "flan_t5"])
+def test_bottleneck_adapters_of_the_library(family: str, quantity: str) -> None:
+    bottleneck = Bottleneck(True, True, reduction_factor=4, non_linearity="gelu")
+    model = add_bottleneck(build(family), bottleneck, base_name="tiny", seed=0).eval()
+    assert_as_one_by_one(model, quantity)
 
 
 def test_a_layer_that_is_called_twice() -> None:

@@ -16,8 +16,10 @@ from finetune_cot.models.finetuned import load_finetuned
 from finetune_cot.models.generation import GenerationSettings, generate
 from finetune_cot.models.loading import load_model
 from finetune_cot.pipeline.export_hf import export_hf
+from finetune_cot.training.bottleneck import Bottleneck, add_bottleneck
 from finetune_cot.training.lora import add_lora
 from finetune_cot.training.weights import save_weights
+from tests.adapters_library import with_adapters
 
 pytestmark = pytest.mark.models
 
@@ -28,6 +30,9 @@ def train(base: Path, saved_dir: Path, name: str = "data_tiny_run_0", method: st
     """A checkpoint as `train` leaves it, with weights that differ from the base."""
     loaded = load_model(str(base), device="cpu")
     model: Any = loaded.model
+    if method == "adapter":
+        bottleneck = Bottleneck(True, True, reduction_factor=4, non_linearity="relu")
+        model = add_bottleneck(model, bottleneck, base_name=loaded.base_name, seed=0)
     if method == "lora":
         model = add_lora(
             model, base_name=loaded.base_name, rank=4, alpha=32.0, dropout=0.0, targets=None, seed=0
@@ -35,7 +40,7 @@ def train(base: Path, saved_dir: Path, name: str = "data_tiny_run_0", method: st
     torch.manual_seed(1)
     with torch.no_grad():
         for parameter_name, parameter in model.named_parameters():
-            if method == "full" or "lora_B" in parameter_name:
+            if method == "full" or "lora_B" in parameter_name or "adapter_up" in parameter_name:
                 parameter.add_(0.05 * torch.randn_like(parameter))
     checkpoint = saved_dir / "checkpoints" / name
     (checkpoint / "last").mkdir(parents=True)
@@ -100,6 +105,18 @@ def test_an_adapter_loads_with_plain_peft(base: str, request: pytest.FixtureRequ
     kind = AutoPeftModelForSeq2SeqLM if base == "tiny_t5_dir" else AutoPeftModelForCausalLM
     assert kind.from_pretrained(str(result.path)).peft_config["default"].r == 4
     assert texts(result.path) == texts(checkpoint)
+
+
+@with_adapters
+@pytest.mark.parametrize("base", BASES)
+def test_a_bottleneck_adapter(base: str, request: pytest.FixtureRequest, saved_dir: Path) -> None:
+    checkpoint = train(request.getfixturevalue(base), saved_dir, method="adapter")
+    with pytest.raises(UsageError, match="cannot be merged into a model; give --no-merged"):
+        export_hf(config(saved_dir))
+    result = export_hf(config(saved_dir, merged=False))
+    assert result.max_logit_difference == 0
+    assert texts(result.path) == texts(checkpoint)
+    assert export_hf(config(saved_dir, merged=False)).reused
 
 
 @pytest.mark.parametrize("base", ["tiny_llama_dir", "tiny_t5_dir"])

@@ -15,10 +15,13 @@ from finetune_cot.batches.collation import ShuffledBatches, collate
 from finetune_cot.batches.encoding import EncodedExample
 from finetune_cot.errors import TrainingError
 from finetune_cot.models.loading import LoadedModel
+from finetune_cot.training.bottleneck import Bottleneck, add_bottleneck
+from finetune_cot.training.chosen_layers import choose_layers
 from finetune_cot.training.fit import fine_tune, total_batches, total_steps
 from finetune_cot.training.lora import add_lora
 from finetune_cot.training.settings import TrainingOutcome, TrainingSettings
 from finetune_cot.training.weights import read_weights, trainable_weights
+from tests.adapters_library import with_adapters
 from tests.training.conftest import Load, samples
 
 pytestmark = pytest.mark.models
@@ -34,6 +37,11 @@ class StopError(Exception):
 def student(loaded: LoadedModel, method: str, dropout: float = 0.1) -> Any:
     if method == "full":
         return loaded.model.requires_grad_(True)
+    if method == "layers":
+        return choose_layers(loaded.model, ["last-1"])
+    if method == "adapter":
+        bottleneck = Bottleneck(True, True, reduction_factor=4, non_linearity="relu")
+        return add_bottleneck(loaded.model, bottleneck, base_name=loaded.base_name, seed=0)
     options = {"rank": 2, "alpha": 8.0, "dropout": dropout, "targets": None, "seed": 0}
     return add_lora(loaded.model, base_name=loaded.base_name, **options)
 
@@ -72,6 +80,8 @@ def assert_equal(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
         ("gpt2", "full", (3, 6, 12)),
         ("t5", "full", (5, 13)),
         ("t5", "lora", (8,)),
+        ("llama", "layers", (5, 8)),
+        pytest.param("t5", "adapter", (5, 8), marks=with_adapters),
     ],
 )
 def test_resumed_equals_uninterrupted(

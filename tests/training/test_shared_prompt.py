@@ -8,9 +8,11 @@ import torch
 from finetune_cot.batches.collation import Batch, collate
 from finetune_cot.batches.encoding import IGNORED, EncodedExample
 from finetune_cot.training import loss
+from finetune_cot.training.bottleneck import Bottleneck, add_bottleneck
 from finetune_cot.training.lora import add_lora
 from finetune_cot.training.loss import sample_losses
 from finetune_cot.training.shared_prompt import shared_tokens
+from tests.adapters_library import with_adapters
 
 pytestmark = pytest.mark.models
 
@@ -96,6 +98,14 @@ def test_an_adapter_gets_the_same_gradients(monkeypatch: pytest.MonkeyPatch) -> 
         if "lora_B" in name:
             torch.nn.init.normal_(weight, std=0.1)
     assert shared_tokens(model.get_base_model(), batch_of()) == len(PROMPT)
+    assert_same_as_apart(model, batch_of(), monkeypatch)
+
+
+@with_adapters
+def test_bottleneck_adapters_get_the_same_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    bottleneck = Bottleneck(True, True, reduction_factor=4, non_linearity="relu")
+    model = add_bottleneck(tiny("llama"), bottleneck, base_name="tiny", seed=0)
+    assert shared_tokens(model, batch_of()) == len(PROMPT)
     assert_same_as_apart(model, batch_of(), monkeypatch)
 
 

@@ -26,7 +26,7 @@ class Student:
     train_key: str
     """Key of its way of training."""
     method: str
-    """``lora`` or ``full``."""
+    """``lora``, ``adapter`` or ``full``."""
     template: str | None
     """Template of its training samples; None for instruction data."""
     checkpoints: Mapping[str, str]

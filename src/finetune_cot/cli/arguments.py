@@ -8,6 +8,7 @@ LIST_OPTIONS = frozenset(
             "--devices",
             "--task-idxes",
             "--lora-targets",
+            "--train-layers",
             "--logger",
             "--platform",
             "--figure-format",

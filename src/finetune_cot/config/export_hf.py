@@ -13,7 +13,10 @@ class ExportHfConfig:
     load_model_dir: Path | None = option(
         None, "Checkpoint to export; by default the one trained last.", values="saved_models"
     )
-    merged: bool = option(True, "Merge the adapter into the base model; --no-merged keeps it apart.")
+    merged: bool = option(
+        True,
+        "Merge the adapter into the base model; --no-merged keeps it apart, as bottleneck adapters are.",
+    )
     dtype: str = option(
         "float32", "Number format of the exported weights.", choices=("float32", "bfloat16", "float16")
     )

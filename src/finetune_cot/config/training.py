@@ -6,6 +6,9 @@ from finetune_cot.config import shared
 from finetune_cot.config.checks import not_negative, positive, share
 from finetune_cot.config.options import command_config, option
 
+METHODS = ("lora", "adapter", "full")
+NON_LINEARITIES = ("relu", "gelu", "gelu_new", "silu", "swish", "tanh", "sigmoid", "leakyrelu")
+
 
 @command_config
 class DataOptions:
@@ -46,16 +49,29 @@ class DataOptions:
 class AdapterOptions:
     """What of the model is trained."""
 
-    method: str = option("lora", "What is trained.", choices=("lora", "full"))
+    method: str = option(
+        "lora", "What is trained: LoRA, bottleneck adapters, or the model itself.", choices=METHODS
+    )
     lora_rank: int = option(4, "Rank of LoRA's matrices.", check=positive)
     lora_alpha: float = option(32.0, "LoRA's scale times its rank.", check=positive)
     lora_dropout: float = option(0.0, "Dropout before LoRA's first matrix.", check=share)
     lora_targets: tuple[str, ...] | None = option(
         None, "Modules that get LoRA, or all-linear; by default those usual for the model's family."
     )
+    mh_adapter: bool = option(True, "A bottleneck adapter after the attention of each block.")
+    output_adapter: bool = option(True, "A bottleneck adapter after the feed-forward part of each block.")
+    reduction_factor: float = option(
+        16.0, "Width of the model over that of its bottleneck adapters.", check=positive
+    )
+    non_linearity: str = option("relu", "Non-linearity of bottleneck adapters.", choices=NON_LINEARITIES)
+    train_layers: tuple[str, ...] | None = option(
+        None,
+        "With --method full only these layers: names or ends of names, such as layers.29.mlp or *.q_proj,"
+        " or last-2 for the last two blocks.",
+    )
     load_model_dir: Path | None = option(
         None,
-        "Start from this adapter, with its alpha and targets; with --method full from this model.",
+        "Start from this adapter, with its own alpha and targets; with --method full from this model.",
         values="saved_models",
     )
     precision: str = shared.precision()

@@ -28,6 +28,7 @@ from finetune_cot.gradients.margins import (
     outer_derivative,
     padded_positions,
 )
+from finetune_cot.models.loading import quiet_transformers
 
 _GROUP_NUMBERS = 1 << 25
 """Numbers of per-sample gradients of a parameter that are in memory at a time: 128 MB."""
@@ -319,11 +320,12 @@ def recording(model: Any, projector: Features, *, autocast: torch.dtype | None =
     Raises:
         ModelError: nothing of the model is trainable, or it has no head.
     """
-    recorder = Recorder(model, projector, autocast)
-    try:
-        yield recorder
-    finally:
-        recorder.close()
+    with quiet_transformers():
+        recorder = Recorder(model, projector, autocast)
+        try:
+            yield recorder
+        finally:
+            recorder.close()
 
 
 def per_sample_gradients(

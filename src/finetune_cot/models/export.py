@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from finetune_cot.errors import ModelError
+from finetune_cot.models.bottleneck import BOTTLENECK_WEIGHTS, is_bottleneck, quiet_adapters
 from finetune_cot.models.embedded import embedded_model_folder
 from finetune_cot.models.finetuned import ADAPTER_CONFIG, ADAPTER_WEIGHTS, read_weights
 from finetune_cot.models.loading import LoadedModel, model_folder, quiet_transformers, told_as_model_error
@@ -56,7 +57,7 @@ def write_whole_model(model: Any, folder: Path, source: Path, dtype: str) -> Non
 
 
 def write_adapter(adapter: Path, folder: Path, base_name: str, dtype: str) -> None:
-    """Write an adapter in the form of PEFT, with the tokenizer of its base model.
+    """Write an adapter in the form that it has, with the tokenizer of its base model.
 
     Args:
         adapter: Folder of the adapter.
@@ -66,13 +67,15 @@ def write_adapter(adapter: Path, folder: Path, base_name: str, dtype: str) -> No
     """
     from safetensors.torch import save_file
 
+    config = {**read_object(adapter / ADAPTER_CONFIG), "base_model_name_or_path": name_for_peft(base_name)}
+    # As each library writes them, so that equal weights are equal files.
+    file, about = (BOTTLENECK_WEIGHTS, None) if is_bottleneck(config) else (ADAPTER_WEIGHTS, {"format": "pt"})
     weights = {
         name: tensor.to(getattr(torch, dtype)).contiguous()
-        for name, tensor in read_weights(adapter / ADAPTER_WEIGHTS).items()
+        for name, tensor in read_weights(adapter / file).items()
     }
-    config = {**read_object(adapter / ADAPTER_CONFIG), "base_model_name_or_path": name_for_peft(base_name)}
     with disk_errors():
-        save_file(weights, folder / ADAPTER_WEIGHTS, metadata={"format": "pt"})
+        save_file(weights, folder / file, metadata=about)
     _write_object(folder / ADAPTER_CONFIG, config)
     _copy_tokenizer(model_folder(base_name)[0], folder)
 
@@ -85,7 +88,8 @@ def name_for_peft(base_name: str) -> str:
 
 def probe_logits(loaded: LoadedModel) -> list[Float[Tensor, "tokens vocabulary"]]:
     """Logits of a loaded model on the probes, in float32."""
-    return [_logits(loaded.model, loaded.tokenizer, text) for text in PROBES]
+    with quiet_adapters():
+        return [_logits(loaded.model, loaded.tokenizer, text) for text in PROBES]
 
 
 def exported_logits(folder: Path) -> list[Float[Tensor, "tokens vocabulary"]]:
@@ -96,14 +100,8 @@ def exported_logits(folder: Path) -> list[Float[Tensor, "tokens vocabulary"]]:
     """
     from transformers import AutoTokenizer
 
-    with quiet_transformers(), told_as_model_error(folder):
-        if (folder / ADAPTER_CONFIG).is_file():
-            from peft import PeftModel
-
-            base = read_object(folder / ADAPTER_CONFIG)["base_model_name_or_path"]
-            model: Any = PeftModel.from_pretrained(_plain_model(base), str(folder))
-        else:
-            model = _plain_model(str(folder))
+    with quiet_adapters(), told_as_model_error(folder):
+        model = _plain_adapted(folder) if (folder / ADAPTER_CONFIG).is_file() else _plain_model(str(folder))
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         return [_logits(model.eval(), tokenizer, text) for text in PROBES]
 
@@ -134,6 +132,20 @@ def max_difference(
             f"the exported model differs from the checkpoint: by {largest:.3g} in a logit", where=where
         )
     return largest
+
+
+def _plain_adapted(folder: Path) -> Any:
+    config = read_object(folder / ADAPTER_CONFIG)
+    model = _plain_model(config["base_model_name_or_path"])
+    if is_bottleneck(config):
+        import adapters
+
+        adapters.init(model)
+        model.load_adapter(str(folder), set_active=True, use_safetensors=True)
+        return model
+    from peft import PeftModel
+
+    return PeftModel.from_pretrained(model, str(folder))
 
 
 def _plain_model(name: str) -> Any:

@@ -5,11 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from finetune_cot.artifacts.checkpoints import is_checkpoint, weights_folder
 from finetune_cot.artifacts.students import STUDENT_FILE, Student, read_student
 from finetune_cot.errors import ModelError
+from finetune_cot.models.bottleneck import BOTTLENECK_WEIGHTS, adapter_parameters, is_bottleneck, put_on
 from finetune_cot.models.loading import (
     LoadedModel,
     load_folder,
@@ -85,14 +87,19 @@ def student_home(folder: Path) -> Path | None:
 def with_adapter(base: LoadedModel, folder: Path, *, merged: bool) -> LoadedModel:
     """A base model with an adapter in PEFT's form, which must fit it in every key and shape.
 
+    One in the form of the adapters library does as well; it is never merged.
+
     Raises:
         ModelError: the adapter is torn or belongs to another model.
+        UsageError: it needs the adapters library, which is not there.
     """
     from peft import PeftConfig, get_peft_model
     from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
 
+    described = read_object(folder / ADAPTER_CONFIG)
+    if is_bottleneck(described):
+        return _with_bottleneck(base, folder, described)
     weights = read_weights(folder / ADAPTER_WEIGHTS)
-    read_object(folder / ADAPTER_CONFIG)
     with quiet_transformers(), told_as_model_error(folder):
         config = PeftConfig.from_pretrained(str(folder))
         config.inference_mode = True
@@ -122,6 +129,17 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise ModelError(
             f"the weights are missing or torn: {error}", where=path, remedy="train or export again"
         ) from None
+
+
+def _with_bottleneck(base: LoadedModel, folder: Path, described: Mapping[str, Any]) -> LoadedModel:
+    weights, model = read_weights(folder / BOTTLENECK_WEIGHTS), base.model
+    put_on(model, str(described.get("name")), described["config"], base_name=base.base_name, where=folder)
+    parameters = adapter_parameters(model)
+    _check_fit(parameters, weights, folder / BOTTLENECK_WEIGHTS, base.base_name)
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(weights[name])
+    return replace(base, model=model.eval())
 
 
 def _check_fit(

@@ -58,6 +58,7 @@ class _Source:
     weights: Path
     """Folder with the adapter or the whole model."""
     is_adapter: bool
+    is_bottleneck: bool
     student: Student | None
     path: Path
     """The export's folder."""
@@ -72,7 +73,8 @@ def export_hf(config: ExportHfConfig) -> ExportHfResult:
     """Export a checkpoint, load it back, and compare.
 
     Raises:
-        UsageError: the checkpoint holds a whole model, and an adapter is asked for.
+        UsageError: the checkpoint holds a whole model, and an adapter is asked for; or the other way round an
+            adapter that cannot be merged.
         ModelError: there is no checkpoint, it is torn or does not fit its base model, or the export differs.
         ArtifactError: another export is there, or the folder cannot be written.
     """
@@ -81,6 +83,12 @@ def export_hf(config: ExportHfConfig) -> ExportHfResult:
     if not config.merged and not source.is_adapter:
         raise UsageError(
             "this checkpoint holds a whole model and no adapter", where="--no-merged", remedy="leave it out"
+        )
+    if config.merged and source.is_bottleneck:
+        raise UsageError(
+            "a bottleneck adapter cannot be merged into a model",
+            where="--merged",
+            remedy="give --no-merged",
         )
     if not config.dry_run:
         recover_directory(source.path)
@@ -95,7 +103,9 @@ def export_hf(config: ExportHfConfig) -> ExportHfResult:
 
 
 def _source(config: ExportHfConfig) -> _Source:
+    from finetune_cot.models.bottleneck import is_bottleneck
     from finetune_cot.models.finetuned import ADAPTER_CONFIG, student_home, student_of
+    from finetune_cot.models.safety import read_object
 
     folder = config.load_model_dir or _trained_last(config.saved_dir)
     if not folder.is_dir():
@@ -116,7 +126,9 @@ def _source(config: ExportHfConfig) -> _Source:
     student = student_of(weights)
     if student:
         student = _one_run(student, run, part)
-    return _Source(weights, is_adapter, student, ExportId(name + part, run).path(config.saved_dir))
+    bottleneck = is_adapter and is_bottleneck(read_object(weights / ADAPTER_CONFIG))
+    path = ExportId(name + part, run).path(config.saved_dir)
+    return _Source(weights, is_adapter, bottleneck, student, path)
 
 
 def _trained_last(saved_dir: Path) -> Path:

@@ -157,7 +157,7 @@ def load_stepping_model(config: EstimateConfig, gradients: TakenGradients) -> St
     model.eval()
     return SteppingModel(
         model,
-        point_weights(meta, initial, config)[point],
+        point_weights(meta, model, initial, config)[point],
         store_projector(header, initial, loaded.device),
         [batch.to(loaded.device) for batch in batches],
         autocast_dtype(config.precision),

@@ -29,9 +29,9 @@ from finetune_cot.pipeline.meta_points import MetaTraining, find_meta_training, 
 from finetune_cot.pipeline.progress import say
 from finetune_cot.pipeline.ranks import Ranks, joined
 from finetune_cot.pipeline.subject import start_digest
-from finetune_cot.pipeline.train_checks import check_precision, rank_device, settled_precision
+from finetune_cot.pipeline.train_checks import check_method, check_precision, rank_device, settled_precision
 from finetune_cot.pipeline.train_data import divide, read_training_data, texts_digest, trained_name
-from finetune_cot.pipeline.trainable import Examples, encode_parts, load_trainable
+from finetune_cot.pipeline.trainable import Examples, encode_parts, load_trainable, trained_part
 
 if TYPE_CHECKING:
     import torch
@@ -93,6 +93,7 @@ def _grads(config: GradsConfig, ranks: Ranks) -> GradsResult:
     device = rank_device(config.devices, ranks.world, ranks.local_rank)
     check_precision(config.precision, device)
     check_available(config.model_key)
+    check_method(config)
     data = read_training_data(config)
     parts = divide(data, config)
     if config.num_batches_gradients is not None:
@@ -150,7 +151,7 @@ def _work(
         train_samples=len(found.train),
         pad_token_id=loaded.tokenizer.pad_token_id,
         encoder_decoder=loaded.model_type == "encoder_decoder",
-        points=point_weights(meta, initial, config),
+        points=point_weights(meta, model, initial, config),
     )
 
 
@@ -213,11 +214,9 @@ def gradients_origin(
     config: GradsConfig | EstimateConfig, meta: MetaTraining, loaded: "LoadedModel"
 ) -> dict[str, str]:
     """Of which weights gradients are: model, adapter, meta-training, precision and seed."""
-    targets = ",".join(config.lora_targets or ()) or "usual"
-    lora = f"lora r {config.lora_rank} alpha {config.lora_alpha:g} on {targets}"
     return {
         "model": loaded.base_name,
-        "adapter": lora if config.method == "lora" else config.method,
+        "adapter": trained_part(config),
         "meta-training": start_digest(meta.checkpoint) if meta.checkpoint else "none",
         "precision": config.precision,
         "seed": str(config.seed + config.run),

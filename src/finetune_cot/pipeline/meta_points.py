@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from finetune_cot.artifacts.checkpoints import epoch_folder, is_checkpoint, weights_folder
 from finetune_cot.artifacts.files import read_json
@@ -12,6 +12,8 @@ from finetune_cot.config.estimate import EstimateConfig
 from finetune_cot.config.grads import GradsConfig
 from finetune_cot.errors import ArtifactError, ModelError, UsageError
 from finetune_cot.pipeline.progress import say
+from finetune_cot.pipeline.train_checks import check_holds
+from finetune_cot.pipeline.trainable import bottleneck_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,9 +64,15 @@ def find_meta_training(config: GradsConfig | EstimateConfig, save_name: str) -> 
 
 
 def point_weights(
-    meta: MetaTraining, initial: Mapping[str, "Tensor"], config: GradsConfig | EstimateConfig
+    meta: MetaTraining, model: Any, initial: Mapping[str, "Tensor"], config: GradsConfig | EstimateConfig
 ) -> dict[str, dict[str, "Tensor"]]:
     """Trainable weights at each point, by name.
+
+    Args:
+        meta: Where the points lie.
+        model: The model before any training.
+        initial: Its trainable weights.
+        config: The adapter's options.
 
     Raises:
         ModelError: the checkpoint is of another model or adapter.
@@ -72,11 +80,11 @@ def point_weights(
     """
     if meta.checkpoint is None:
         return {PRETRAINED: dict(initial)}
-    last = _checkpoint_weights(meta.checkpoint, None, initial, config)
+    last = _checkpoint_weights(meta.checkpoint, None, model, config)
     found = {}
     for point in meta.points:
         if point.startswith("epoch_"):
-            found[point] = _checkpoint_weights(meta.checkpoint, int(point[6:]), initial, config)
+            found[point] = _checkpoint_weights(meta.checkpoint, int(point[6:]), model, config)
         else:
             share = {PRETRAINED: 0.0, META: 1.0}.get(point)
             share = float(point) if share is None else share
@@ -98,30 +106,36 @@ def _check_point(point: str) -> None:
 
 
 def _checkpoint_weights(
-    checkpoint: Path,
-    epoch: int | None,
-    initial: Mapping[str, "Tensor"],
-    config: GradsConfig | EstimateConfig,
+    checkpoint: Path, epoch: int | None, model: Any, config: GradsConfig | EstimateConfig
 ) -> dict[str, "Tensor"]:
-    from finetune_cot.training.weights import check_fit, read_weights
+    from finetune_cot.training.weights import fitting_weights, read_weights, trainable_weights
 
     if epoch is not None and not is_checkpoint(checkpoint):
         raise ArtifactError(
             "holds no epochs", where=checkpoint, remedy=f"see {epoch_folder(checkpoint, epoch)}"
         )
     folder = weights_folder(checkpoint, epoch) if is_checkpoint(checkpoint) else checkpoint
-    adapter = folder / "adapter_config.json"
-    if adapter.is_file():
-        found = read_json(adapter).get("lora_alpha")
+    check_holds(folder, config.method)
+    _check_adapter(folder, config)
+    weights = fitting_weights(model, read_weights(folder), folder)
+    trained = trainable_weights(model)
+    return {name: weights[name].to(start.device, start.dtype) for name, start in trained.items()}
+
+
+def _check_adapter(folder: Path, config: GradsConfig | EstimateConfig) -> None:
+    """Refuse an adapter that computes something else of the same weights."""
+    if config.method == "lora":
+        found = read_json(folder / "adapter_config.json").get("lora_alpha")
         if found != config.lora_alpha:
             raise ModelError(
                 f"was trained with alpha {found}, not {config.lora_alpha:g}",
                 where=folder,
                 remedy=f"give --lora-alpha {found}",
             )
-    weights = read_weights(folder)
-    check_fit(initial, weights, folder)
-    return {name: weights[name].to(start.device, start.dtype) for name, start in initial.items()}
+    if config.method == "adapter":
+        from finetune_cot.training.bottleneck import check_bottleneck
+
+        check_bottleneck(bottleneck_of(config), read_json(folder / "adapter_config.json")["config"], folder)
 
 
 def weight_norms(points: Sequence[Mapping[str, "Tensor"]]) -> list[float]:

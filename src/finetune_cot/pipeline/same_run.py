@@ -18,9 +18,11 @@ def difference(
         inputs: Digests of what it works on, by name.
         without_effect: Options that do not count, or count by the inputs that they lead to.
     """
+    # An option that a manifest does not know came later, and what it was made with is the default.
+    before = {**to_plain(type(config)()), **manifest.config}
     for name, value in to_plain(config).items():
-        if name not in without_effect and manifest.config.get(name) != value:
-            return f"{flag(name)} was {manifest.config.get(name)}, not {value}"
+        if name not in without_effect and before[name] != value:
+            return f"{flag(name)} was {before[name]}, not {value}"
     for name in sorted(manifest.inputs.keys() | inputs.keys()):
         if manifest.inputs.get(name) != inputs.get(name):
             return f"the {name} were others"

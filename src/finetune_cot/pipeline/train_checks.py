@@ -2,12 +2,14 @@
 
 import importlib.util
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TypeVar
 
 from finetune_cot.artifacts.checkpoints import is_checkpoint, weights_folder
 from finetune_cot.config.options import replace
 from finetune_cot.config.training import ModelOptions
 from finetune_cot.errors import ModelError, UsageError
+from finetune_cot.pipeline.trainable import bottleneck_of
 
 Options = TypeVar("Options", bound=ModelOptions)
 
@@ -94,13 +96,31 @@ def check_precision(precision: str, device: str) -> None:
         raise UsageError(f"{precision} {wrong}", where="--precision", remedy="try bf16-mixed or 32-true")
 
 
+def check_method(config: ModelOptions) -> None:
+    """Refuse options about what is trained that contradict each other, or that need a missing library.
+
+    Raises:
+        UsageError: names the option.
+    """
+    if config.train_layers is not None and config.method != "full":
+        raise UsageError(
+            "chooses among the model's own layers", where="--train-layers", remedy="give --method full"
+        )
+    if config.method == "adapter":
+        from finetune_cot.models.bottleneck import require_adapters
+
+        require_adapters("--method adapter")
+        bottleneck_of(config)
+
+
 def check_start(config: ModelOptions) -> None:
-    """Refuse a folder to start from that does not fit the method.
+    """Refuse a method that cannot be, and a folder to start from that does not fit it.
 
     Raises:
         UsageError: it holds an adapter where a whole model is to be trained, or the other way round.
         ModelError: it is not there, or a whole model was trained from another base.
     """
+    check_method(config)
     folder = config.load_model_dir
     if folder is None:
         return
@@ -108,24 +128,43 @@ def check_start(config: ModelOptions) -> None:
 
     if not folder.is_dir():
         raise ModelError("no fine-tuned model is there", where=folder, remedy="check --load-model-dir")
-    weights = weights_folder(folder) if is_checkpoint(folder) else folder
-    is_adapter = (weights / "adapter_config.json").is_file()
-    if is_adapter and config.method == "full":
-        raise UsageError(
-            "holds an adapter, which is trained further with --method lora",
-            where=folder,
-            remedy="to train the whole model, merge it with `ftcot export-hf` and give that as --model-key",
-        )
-    if not is_adapter and config.method == "lora":
-        raise UsageError(
-            "holds a whole model, not an adapter",
-            where=folder,
-            remedy="give it as --model-key, or train it further with --method full",
-        )
+    check_holds(weights_folder(folder) if is_checkpoint(folder) else folder, config.method)
     student = student_of(folder)
-    if not is_adapter and student is not None and student.model_key != config.model_key:
+    if config.method == "full" and student is not None and student.model_key != config.model_key:
         raise ModelError(
             f"was trained from {student.model_key}, not from {config.model_key}",
             where=folder,
             remedy=f"give --model-key {student.model_key}",
         )
+
+
+def check_holds(weights: Path, method: str) -> None:
+    """Refuse a folder with the weights of another method.
+
+    Raises:
+        UsageError: it holds an adapter where a whole model is to be trained, or the other way round, or an
+            adapter of another kind.
+        ModelError: the adapter's configuration is torn.
+    """
+    from finetune_cot.models.bottleneck import is_bottleneck
+    from finetune_cot.models.safety import read_object
+
+    path = weights / "adapter_config.json"
+    described = read_object(path) if path.is_file() else None
+    held = "full" if described is None else "adapter" if is_bottleneck(described) else "lora"
+    if held == method:
+        return
+    if held == "full":
+        raise UsageError(
+            "holds a whole model, not an adapter",
+            where=weights,
+            remedy="give it as --model-key, or train it further with --method full",
+        )
+    kind = {"lora": "an adapter of PEFT", "adapter": "a bottleneck adapter"}[held]
+    raise UsageError(
+        f"holds {kind}, which is trained further with --method {held}",
+        where=weights,
+        remedy="to train the whole model, merge it with `ftcot export-hf` and give that as --model-key"
+        if (held, method) == ("lora", "full")
+        else None,
+    )

@@ -1,5 +1,6 @@
 """What a student is trained on: texts of the tasks, and those of them that are held out as dev set."""
 
+import re
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -176,9 +177,15 @@ def trained_name(config: ModelOptions, data: TrainingData) -> str:
     Raises:
         UsageError: a part of it cannot be one.
     """
-    method = f"lora_r_{config.lora_rank}" if config.method == "lora" else ""
+    part = ""
+    if config.method == "lora":
+        part = f"lora_r_{config.lora_rank}"
+    elif config.method == "adapter":
+        part = f"adapter_rf_{config.reduction_factor:g}"
+    elif config.train_layers:
+        part = "-".join(("layers", *re.findall("[A-Za-z0-9]+", " ".join(config.train_layers))))
     suffix = [name for name in (config.save_name, data.groups and data.groups.name) if name]
-    return save_name(data.source, model_slug(config.model_key), method, "_".join(suffix))
+    return save_name(data.source, model_slug(config.model_key), part, "_".join(suffix))
 
 
 def texts_digest(texts: Iterable[TrainingText], template: str | None) -> str:

@@ -1,9 +1,10 @@
 """What a training needs: a model with something trainable, samples as token ids, and the settings."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from finetune_cot.config.training import ModelOptions, TrainingOptions
+from finetune_cot.config.training import AdapterOptions, ModelOptions, TrainingOptions
 from finetune_cot.errors import DataError
 from finetune_cot.pipeline.progress import say
 from finetune_cot.pipeline.train_data import Parts, chat_renderer, text_segments
@@ -11,7 +12,31 @@ from finetune_cot.pipeline.train_data import Parts, chat_renderer, text_segments
 if TYPE_CHECKING:
     from finetune_cot.batches.encoding import EncodedExample
     from finetune_cot.models.loading import LoadedModel
+    from finetune_cot.training.bottleneck import Bottleneck
     from finetune_cot.training.settings import TrainingSettings
+
+
+def trained_part(config: AdapterOptions) -> str:
+    """What of a model is trained, in words that tell it from any other choice."""
+    if config.method == "lora":
+        targets = ",".join(config.lora_targets or ()) or "usual"
+        return f"lora r {config.lora_rank} alpha {config.lora_alpha:g} on {targets}"
+    if config.method == "adapter":
+        places = {"attention": config.mh_adapter, "output": config.output_adapter}
+        after = " and ".join(place for place, there in places.items() if there)
+        return f"bottleneck {config.non_linearity} rf {config.reduction_factor:g} after {after}"
+    return "full" if config.train_layers is None else f"full on {','.join(config.train_layers)}"
+
+
+def bottleneck_of(config: AdapterOptions) -> "Bottleneck":
+    """The bottleneck adapters that the options mean.
+
+    Raises:
+        UsageError: there would be none.
+    """
+    from finetune_cot.training.bottleneck import Bottleneck
+
+    return Bottleneck(config.mh_adapter, config.output_adapter, config.reduction_factor, config.non_linearity)
 
 
 @dataclass(frozen=True)
@@ -33,7 +58,7 @@ def load_trainable(config: ModelOptions, device: str) -> tuple[Any, "LoadedModel
     """
     from finetune_cot.models.finetuned import load_finetuned
     from finetune_cot.models.loading import load_model
-    from finetune_cot.training.lora import add_lora, resume_lora
+    from finetune_cot.training.chosen_layers import choose_layers
 
     if config.load_model_dir is not None:
         loaded = load_finetuned(
@@ -43,22 +68,13 @@ def load_trainable(config: ModelOptions, device: str) -> tuple[Any, "LoadedModel
             device=device,
             merged=config.method == "full",
         )
-        if config.method == "lora":
-            return resume_lora(loaded.model, rank=config.lora_rank, where=config.load_model_dir), loaded
     else:
         loaded = load_model(config.model_key, precision=config.precision, device=device)
     if config.method == "full":
-        return loaded.model.requires_grad_(True), loaded
-    adapted = add_lora(
-        loaded.model,
-        base_name=loaded.base_name,
-        rank=config.lora_rank,
-        alpha=config.lora_alpha,
-        dropout=config.lora_dropout,
-        targets=config.lora_targets,
-        seed=config.seed + config.run,
-    )
-    return adapted, loaded
+        return choose_layers(loaded.model, config.train_layers), loaded
+    if config.load_model_dir is not None:
+        return _resumed(loaded.model, config, config.load_model_dir), loaded
+    return _adapted(loaded.model, config, loaded.base_name), loaded
 
 
 def encode_parts(parts: Parts, template: str | None, max_length: int, loaded: "LoadedModel") -> Examples:
@@ -113,3 +129,30 @@ def training_settings(config: TrainingOptions, device: str, **own: Any) -> "Trai
         gradient_checkpointing=config.gradient_checkpointing,
         **own,
     )
+
+
+def _adapted(model: Any, config: ModelOptions, base_name: str) -> Any:
+    from finetune_cot.training.bottleneck import add_bottleneck
+    from finetune_cot.training.lora import add_lora
+
+    seed = config.seed + config.run
+    if config.method == "adapter":
+        return add_bottleneck(model, bottleneck_of(config), base_name=base_name, seed=seed)
+    return add_lora(
+        model,
+        base_name=base_name,
+        rank=config.lora_rank,
+        alpha=config.lora_alpha,
+        dropout=config.lora_dropout,
+        targets=config.lora_targets,
+        seed=seed,
+    )
+
+
+def _resumed(model: Any, config: ModelOptions, folder: Path) -> Any:
+    from finetune_cot.training.bottleneck import resume_bottleneck
+    from finetune_cot.training.lora import resume_lora
+
+    if config.method == "adapter":
+        return resume_bottleneck(model, bottleneck_of(config), where=folder)
+    return resume_lora(model, rank=config.lora_rank, where=folder)

@@ -1,1 +1,1 @@
-"""Fine-tuning with Lightning and PEFT."""
+"""Fine-tuning with Lightning, PEFT and the adapters library."""

@@ -15,7 +15,12 @@ from finetune_cot.batches.collation import Batch, ShuffledBatches
 from finetune_cot.errors import TrainingError
 from finetune_cot.training.loss import mean_sample_losses, sample_losses
 from finetune_cot.training.settings import TrainingSettings
-from finetune_cot.training.weights import read_weights, save_weights, set_trainable_weights
+from finetune_cot.training.weights import (
+    fitting_weights,
+    read_weights,
+    save_weights,
+    set_trainable_weights,
+)
 
 
 class FineTuning(lightning.LightningModule):
@@ -98,6 +103,7 @@ class FineTuning(lightning.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put the trainable weights back; every one must be there."""
         folder: Path = checkpoint["folder"]
-        set_trainable_weights(self.model, read_weights(folder), where=folder)
+        weights = fitting_weights(self.model, read_weights(folder), folder)
+        set_trainable_weights(self.model, weights, where=folder)
         checkpoint["state_dict"] = self.state_dict()
         self.batches.load_state_dict(checkpoint["batches"])

@@ -11,9 +11,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from finetune_cot.errors import ArtifactError, ModelError
+from finetune_cot.models.bottleneck import BOTTLENECK_WEIGHTS, write_bottleneck
 
 ADAPTER_FILE = "adapter_model.safetensors"
-_WEIGHT_FILES = "*model*.safetensors"
+_WEIGHT_FILES = ("*model*.safetensors", BOTTLENECK_WEIGHTS)
 """An adapter's file, a whole model's, or the parts of one."""
 
 
@@ -42,6 +43,30 @@ def set_trainable_weights(model: Any, weights: Mapping[str, Tensor], where: obje
             parameter.copy_(weights[name])
 
 
+def fitting_weights(model: Any, weights: Mapping[str, Tensor], where: object) -> dict[str, Tensor]:
+    """The trainable ones of the weights that a file of this model holds.
+
+    A file of a whole model holds the frozen ones as well, which must be those that the model has.
+
+    Raises:
+        ModelError: names or shapes differ from those of the model, or frozen weights do.
+    """
+    trained = trainable_weights(model)
+    if isinstance(model, PeftModel) or _has_bottleneck(model):
+        check_fit(trained, weights, where)
+        return dict(weights)
+    everything = {name: parameter.detach() for name, parameter in model.named_parameters()}
+    check_fit(everything, weights, where)
+    for name in everything.keys() - trained.keys():
+        if not _same(everything[name], weights[name]):
+            raise ModelError(
+                f"{name} is frozen here, and another than the model's",
+                where=where,
+                remedy="give the model and the --train-layers that the weights were trained with",
+            )
+    return {name: weights[name] for name in trained}
+
+
 def check_fit(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], where: object) -> None:
     """Refuse weights whose names or shapes differ from those of the model.
 
@@ -56,12 +81,12 @@ def check_fit(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], where
         raise ModelError(
             f"weights of another model or adapter: {len(differing)} differ, such as {differing[0]}",
             where=where,
-            remedy="give the model and the LoRA options that the weights were trained with",
+            remedy="give the model and the options of the adapter that the weights were trained with",
         )
 
 
 def save_weights(model: Any, folder: Path) -> None:
-    """Write an adapter as PEFT does, or a whole model as transformers does, as safetensors.
+    """Write an adapter as PEFT or the adapters library does, or a whole model as transformers does.
 
     Raises:
         ArtifactError: the disk is full or the folder cannot be written to.
@@ -72,7 +97,10 @@ def save_weights(model: Any, folder: Path) -> None:
         save_tensors(weights, folder / ADAPTER_FILE)
     else:
         try:
-            model.save_pretrained(folder)
+            if _has_bottleneck(model):
+                write_bottleneck(model, folder)
+            else:
+                model.save_pretrained(folder)
         except SafetensorError as error:
             raise _not_written(folder, error) from None
 
@@ -84,7 +112,7 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
         ArtifactError: a file is torn, or there is none.
     """
     weights: dict[str, Tensor] = {}
-    for file in sorted(folder.glob(_WEIGHT_FILES)):
+    for file in sorted(file for pattern in _WEIGHT_FILES for file in folder.glob(pattern)):
         weights |= read_tensors(file)
     if not weights:
         raise ArtifactError("holds no weights", where=folder, remedy="run `ftcot train` again")
@@ -123,6 +151,16 @@ def _not_written(path: Path, error: SafetensorError) -> ArtifactError:
         where=path,
         remedy="the last checkpoint is kept; free some space and run the command again",
     )
+
+
+def _has_bottleneck(model: Any) -> bool:
+    return hasattr(model, "adapters_config")
+
+
+def _same(first: Tensor, second: Tensor) -> bool:
+    """Whether weights are the same but for what a coarser number format rounds."""
+    second = second.to(first.device)
+    return torch.equal(first, second.to(first.dtype)) or torch.equal(first.to(second.dtype), second)
 
 
 def _file_name(parameter_name: str) -> str:
