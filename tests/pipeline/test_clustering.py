@@ -6,14 +6,20 @@ from typing import Any
 
 import pytest
 
+from finetune_cot.artifacts.finetune_data import FinetuneRow, write_finetune_json
+from finetune_cot.artifacts.ids import FinetuneDataId
+from finetune_cot.artifacts.manifest import start
 from finetune_cot.artifacts.results import read_results
 from finetune_cot.artifacts.task_groups import read_task_groups
 from finetune_cot.config.estimate import EstimateConfig
+from finetune_cot.config.grads import GradsConfig
+from finetune_cot.config.options import replace
 from finetune_cot.config.sample_truth import SampleTruthConfig
 from finetune_cot.config.select import SelectConfig
 from finetune_cot.config.train import TrainConfig
 from finetune_cot.errors import ArtifactError, UsageError
 from finetune_cot.pipeline.estimate import estimate
+from finetune_cot.pipeline.grads import grads
 from finetune_cot.pipeline.sample_truth import sample_truth
 from finetune_cot.pipeline.select import SelectResult, select
 from finetune_cot.pipeline.train import train
@@ -97,6 +103,39 @@ def test_a_training_of_a_listed_subset_is_that_of_its_tasks(
     row = read_results(truth.results_path)[0]
     assert row.task_indices == clustered.selected
     assert row.loss_by_task == pytest.approx(trained.dev_loss_by_task)
+
+
+def test_answers_to_one_question_are_of_one_cluster(saved_dir: Path, tiny_llama_dir: Path) -> None:
+    """Whatever their tasks call the samples: two tasks may number theirs alike."""
+    rows = [
+        FinetuneRow(
+            number, copy, task, f"{task} {number}?", f"{word} {number + copy} " * (copy + 1), str(number)
+        )
+        for task, word in (("double", "aa"), ("triple", "bb"))
+        for number in range(6)
+        for copy in range(3)
+    ]
+    path = FinetuneDataId("custom", "mine").path(saved_dir)
+    write_finetune_json(path, rows, {}, start("build-finetune-data", {}).manifest(), overwrite=False)
+    options: dict[str, Any] = {
+        "finetune_key": "mine",
+        "saved_dir": saved_dir,
+        "model_key": str(tiny_llama_dir),
+    }
+    options |= {"devices": ("cpu",), "dev_fraction": 0.25, "project_dim": 64}
+    grads(GradsConfig(**options))
+    given = SelectConfig(**options, group_by="cluster", num_clusters=3)
+    chosen = select(given)
+    assert chosen.task_groups is not None
+    groups = read_task_groups(chosen.task_groups)
+    assert {task: sorted(of) for task, of in groups.numbers.items()} == {
+        "double": list(range(6)),
+        "triple": list(range(6)),
+    }
+    assert sum(chosen.samples_by_task.values()) == 24
+    assert all(samples % 3 == 0 for samples in chosen.samples_by_task.values())
+    with pytest.raises(UsageError, match="--num-clusters: 8 samples cannot form 9 clusters"):
+        select(replace(given, num_clusters=9))
 
 
 def test_groups_of_other_data_are_refused(

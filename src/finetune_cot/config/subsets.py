@@ -15,7 +15,7 @@ class TaskOptions:
     )
     load_sample_task_dir: str | None = option(
         None,
-        "List of subsets to use instead: a file, a folder that holds one, or a name.",
+        "List of subsets to take: a file, a folder that holds one, or a name.",
         values="saved_names",
     )
 
