@@ -25,7 +25,7 @@ class GradsConfig(ModelOptions):
     points: tuple[str, ...] = option(
         (),
         "Where gradients are taken: pretrained, meta, a share of the way between such as 0.5, or epoch_2;"
-        " by default pretrained, 0.5 and meta where there is a meta-training.",
+        " by default 0.5 where there is a meta-training.",
     )
     compute_pretrained_outputs: bool = option(
         False, "At the pretrained model only, although there is a meta-training."

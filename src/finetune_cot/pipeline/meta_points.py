@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 PRETRAINED, META = "pretrained", "meta"
-DEFAULT_POINTS = (PRETRAINED, "0.5", META)
+DEFAULT_POINTS = ("0.5",)
 
 
 @dataclass(frozen=True)
