@@ -11,6 +11,8 @@ from finetune_cot.pipeline.grads import grads
 from finetune_cot.pipeline.sample_truth import sample_truth
 from finetune_cot.pipeline.train import train
 
+POINTS = ("pretrained", "0.5", "meta")
+
 
 def second_road(folder: Path, model: Path, *, true_runs: bool = True) -> dict[str, Any]:
     """Meta-training, gradients of 256 numbers, eight true runs of two of five tasks; gives the options."""
@@ -30,7 +32,7 @@ def second_road(folder: Path, model: Path, *, true_runs: bool = True) -> dict[st
     }
     training: dict[str, Any] = {"epochs": 3, "lr": 0.02}
     train(TrainConfig(**options, **training))
-    grads(GradsConfig(**options, project_dim=256))
+    grads(GradsConfig(**options, project_dim=256, points=POINTS))
     if true_runs:
         sample_truth(SampleTruthConfig(**options, **training, number_of_subsets=8, subset_size="2"))
     return options

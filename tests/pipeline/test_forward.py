@@ -20,7 +20,7 @@ from finetune_cot.pipeline.taken_gradients import open_gradients
 from finetune_cot.pipeline.train_data import divide, read_training_data
 from finetune_cot.pipeline.trainable import encode_parts
 from finetune_cot.training.loss import mean_sample_losses
-from tests.pipeline.second_road import second_road
+from tests.pipeline.second_road import POINTS, second_road
 
 pytestmark = pytest.mark.models
 
@@ -31,7 +31,7 @@ TASKS = ("double", "five", "once", "triple", "zero")
 def options(tmp_path_factory: pytest.TempPathFactory, tiny_llama_dir: Path) -> dict[str, Any]:
     """Options of a meta-training and of exact gradients, both done."""
     options = second_road(tmp_path_factory.mktemp("forward"), tiny_llama_dir, true_runs=False)
-    grads(GradsConfig(**options, project_dim=0, store_dtype="float32"))
+    grads(GradsConfig(**options, project_dim=0, store_dtype="float32", points=POINTS))
     return options
 
 

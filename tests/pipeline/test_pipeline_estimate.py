@@ -82,7 +82,7 @@ def test_other_lists_of_subsets(options: dict[str, Any], tmp_path: Path) -> None
     ("changes", "error", "message"),
     [
         ({"project_dim": 99}, ArtifactError, "there are no gradients; run `ftcot grads` first"),
-        ({"points": ("epoch_1",)}, UsageError, "no gradients were taken at 'epoch_1'; they were at: 0.5"),
+        ({"points": ("epoch_1",)}, UsageError, "no gradients were taken at 'epoch_1'; they were at: pretr"),
         ({"subset_size": "abc"}, UsageError, "--subset-size"),
         ({"subset_size": "3"}, ArtifactError, "holds other subsets"),
         ({"calibrate": 9, "number_of_subsets": 9}, UsageError, "only 8 of these subsets were really trained"),
