@@ -23,7 +23,7 @@ from finetune_cot.pipeline.train_data import divide, read_training_data
 from finetune_cot.pipeline.trainable import encode_parts
 from finetune_cot.training.weights import set_trainable_weights, trainable_weights
 from tests.estimation.made_up_features import features
-from tests.pipeline.second_road import second_road
+from tests.pipeline.second_road import POINTS, second_road
 
 pytestmark = pytest.mark.models
 
@@ -89,15 +89,15 @@ def test_what_the_gradient_leaves_is_of_second_order(
 
 
 def test_it_is_measured_of_a_store_that_is_there(options: dict[str, Any]) -> None:
-    _, first = checked(options, project_dim=256)
-    again, told = checked(options, project_dim=256)
+    _, first = checked(options, project_dim=256, points=POINTS)
+    again, told = checked(options, project_dim=256, points=POINTS)
     assert again.reused_samples == again.samples
     assert told == first
-    assert checked(options, project_dim=256, approximation_samples=5)[1]["samples"] == 5
+    assert checked(options, project_dim=256, points=POINTS, approximation_samples=5)[1]["samples"] == 5
 
 
 def test_the_report_shows_it(options: dict[str, Any]) -> None:
-    checked(options, project_dim=256)
+    checked(options, project_dim=256, points=POINTS)
     result = report(ReportConfig(saved_dir=options["saved_dir"]))
     assert "approximation_error.csv" in {table.name for table in result.tables}
     assert any(figure.name.startswith("approximation_error") for figure in result.figures)
