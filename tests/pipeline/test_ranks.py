@@ -16,8 +16,10 @@ from torch.distributed import HashStore
 
 from finetune_cot.artifacts.results import read_results
 from finetune_cot.cli.main import main
+from finetune_cot.config.sample_truth import SampleTruthConfig
 from finetune_cot.errors import StoppedByAnotherError, TrainingError, UsageError
 from finetune_cot.pipeline import ranks as module
+from finetune_cot.pipeline import sample_truth as truth_module
 from finetune_cot.pipeline.ranks import Ranks, joined
 from finetune_cot.pipeline.train_checks import rank_device
 
@@ -171,3 +173,28 @@ def test_a_killed_process_ends_the_run_and_loses_nothing(
     assert 0 < json.loads(capsys.readouterr().out)["reused_samples"] < 32
     assert main(["grads", *options, f"--saved-dir={tmp_path / 'one'}", "--shard-samples=1"]) == 0
     assert shards(tmp_path / "killed") == shards(tmp_path / "one")
+
+
+def test_a_plan_is_made_by_all(options: list[str], saved_dir: Path) -> None:
+    shown: list[int] = []
+
+    def plan(ranks: Ranks) -> None:
+        config = SampleTruthConfig(
+            model_key=options[0].partition("=")[2],
+            data_path=options[3].partition("=")[2],
+            dev_fraction=0.25,
+            devices=("cpu",),
+            number_of_subsets=5,
+            saved_dir=saved_dir,
+            dry_run=True,
+        )
+        result = truth_module._sample_truth(config, ranks)
+        shown.append(result.plan["subsets missing"] if result.plan else 0)
+
+    threads = [threading.Thread(target=plan, args=(ranks,)) for ranks in reversed(two_ranks())]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert shown == [5, 5]
+    assert not list(saved_dir.iterdir())

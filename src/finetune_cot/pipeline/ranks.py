@@ -182,7 +182,7 @@ def _beating(ranks: Ranks) -> Iterator[None]:
         yield
     finally:
         stopped.set()
-        thread.join()
+        thread.join(BEAT_SECONDS)
 
 
 @contextlib.contextmanager

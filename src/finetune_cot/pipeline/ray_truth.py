@@ -71,7 +71,7 @@ def measure_on_ray(plan: TruthPlan, subsets: Sequence[Subset]) -> None:
     ):
         there = ray.cluster_resources()
         on_gpus = plan.config.devices != ("cpu",) and "GPU" in there
-        workers = plan.config.ray_workers or int(there["GPU" if on_gpus else "CPU"])
+        workers = plan.config.ray_workers or max(1, int(there.get("GPU" if on_gpus else "CPU", 0)))
         worker_class = ray.remote(num_cpus=1, num_gpus=int(on_gpus))(TruthWorker)
         pool = _Pool(ray, worker_class, ray.put(plan))
         for done, row in enumerate(pool.results(subsets, min(workers, len(subsets))), start=1):

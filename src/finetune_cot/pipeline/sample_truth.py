@@ -118,25 +118,28 @@ def sample_truth(config: SampleTruthConfig) -> SampleTruthResult:
 
 
 def _sample_truth(config: SampleTruthConfig, ranks: Ranks) -> SampleTruthResult:
-    from finetune_cot.pipeline.ray_truth import check_ray, measure_on_ray
-
     if config.engine == "ray":
+        from finetune_cot.pipeline.ray_truth import check_ray
+
         check_ray(ranks.world)
     if not ranks.is_first:
         ranks.hear("missing")  # by then the list of subsets is kept, and no results of others are there
     plan = plan_truth(config, ranks)
-    missing = missing_subsets(plan)
+    if ranks.is_first:
+        found = missing_subsets(plan)
+        if not config.dry_run:
+            begin(plan)
+        ranks.tell("missing", found)
+    missing = [tuple(subset) for subset in ranks.hear("missing")]
     reused = len(plan.subsets) - len(missing)
     if config.dry_run:
         return SampleTruthResult(plan.path, 0, reused, 0.0, plan.data.tasks, plan=_planned(plan, missing))
-    if ranks.is_first:
-        begin(plan)
-        ranks.tell("missing", missing)
-    missing = [tuple(subset) for subset in ranks.hear("missing")]
     started = time.perf_counter()
     if not missing:
         say(f"all {len(plan.subsets)} subsets are there already: nothing to do")
     elif config.engine == "ray":
+        from finetune_cot.pipeline.ray_truth import measure_on_ray
+
         measure_on_ray(plan, missing)
     else:
         measure_here(plan, missing, ranks)
