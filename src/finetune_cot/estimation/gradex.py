@@ -7,11 +7,13 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from finetune_cot.estimation.estimates import Estimates, EstimatorSettings
-from finetune_cot.estimation.features import Features, Subset, task_means
+from finetune_cot.estimation.features import Features, Subset
 from finetune_cot.estimation.logistic import solve_subsets
 
 SEED_C = 1e-4
 """C of the published scripts' logistic regression."""
+SEED_LABELS = 0.7
+"""Share of samples whose random label is one."""
 SEED_SCALE = 0.1
 """Step beside the weights' norm, where the published scripts' way is followed and no scale is given."""
 
@@ -24,7 +26,7 @@ def gradex(features: Features, subsets: Sequence[Subset], settings: EstimatorSet
         UsageError: the ridge is not above zero.
     """
     losses = []
-    for point in range(len(features.train)):
+    for point in range(features.points):
         steps = gradex_steps(features, point, subsets, settings)
         losses.append(first_order_losses(features, point, steps))
     return Estimates(np.mean(losses, axis=0), "gradex", is_loss=True, steps=steps)
@@ -40,7 +42,7 @@ def gradex_steps(
         UsageError: the ridge is not above zero.
     """
     theta = solve_subsets(
-        features.train[point],
+        features.train_rows(point),
         features.train_task,
         subsets,
         ridge=settings.ridge,
@@ -52,20 +54,26 @@ def gradex_steps(
 def seed(features: Features, subsets: Sequence[Subset], settings: EstimatorSettings) -> Estimates:
     """The published scripts' way, at the last point: margins dropped, C = 1e-4, steps of one norm.
 
-    Their random labels turn the sign of a feature and of what it is to predict, which changes nothing.
+    Their random labels turn the sign of a feature and of what it is to predict, which changes nothing but for
+    the intercept that liblinear fits and penalizes as a weight like the others: a feature that is the label.
+    It is left out of the step, as they leave it. They hold a fifth of the samples back to look at; we do not.
     """
-    point = len(features.train) - 1
+    point = features.points - 1
+    labels = np.random.default_rng(settings.seed).random(len(features.train_task)) < SEED_LABELS
+    intercept = np.where(labels, 1, -1).astype(np.float32)
+    rows = np.column_stack([features.train_rows(point), intercept])
     counts = np.bincount(features.train_task, minlength=len(features.tasks))
     sizes = np.array([int(counts[list(subset)].sum()) for subset in subsets])
-    theta = np.empty((len(subsets), features.train.shape[-1]))
+    theta = np.empty((len(subsets), rows.shape[1] - 1))
     for size in np.unique(sizes):
         where = np.flatnonzero(sizes == size)
-        theta[where] = solve_subsets(
-            features.train[point],
+        solved = solve_subsets(
+            rows,
             features.train_task,
             [subsets[place] for place in where.tolist()],
             ridge=1 / (SEED_C * max(int(size), 1)),
-        ).theta
+        )
+        theta[where] = solved.theta[:, :-1]
     steps = rescaled(theta, features, point, settings.scale or SEED_SCALE)
     return Estimates(first_order_losses(features, point, steps), "seed", is_loss=True, steps=steps)
 
@@ -73,7 +81,11 @@ def seed(features: Features, subsets: Sequence[Subset], settings: EstimatorSetti
 def step_norm(features: Features, subsets: Sequence[Subset], settings: EstimatorSettings) -> Estimates:
     """The norm of GradEx's step alone: what an estimator must do better than."""
     theta = solve_subsets(
-        features.train[-1], features.train_task, subsets, ridge=settings.ridge, margins=None
+        features.train_rows(features.points - 1),
+        features.train_task,
+        subsets,
+        ridge=settings.ridge,
+        margins=None,
     ).theta
     norms = np.linalg.norm(theta, axis=1)
     return Estimates(np.repeat(-norms[:, None], len(features.tasks), axis=1), "norm", is_loss=False)
@@ -83,10 +95,7 @@ def first_order_losses(
     features: Features, point: int, theta: Float[ndarray, "subsets proj"]
 ) -> Float[ndarray, "subsets tasks"]:
     """Each task's dev loss after a step, to first order: L + g . P theta, which is L + (P^T g) . theta."""
-    tasks = len(features.tasks)
-    slopes = task_means(features.dev[point], features.dev_task, tasks)
-    levels = task_means(features.dev_losses[point], features.dev_task, tasks)
-    losses: Float[ndarray, "subsets tasks"] = levels + theta @ slopes.T
+    losses: Float[ndarray, "subsets tasks"] = features.dev_losses[point] + theta @ features.dev.means[point].T
     return losses
 
 

@@ -94,7 +94,7 @@ def solve_subsets(
     tasks = 1 + max([int(sample_task.max(initial=-1)), *(task for subset in subsets for task in subset)])
     rows = samples_by_task(sample_task, tasks)
     holds = subset_matrix(subsets, tasks)
-    check_samples(subsets, holds, np.array([len(of_task) for of_task in rows]))
+    check_samples(subsets, holds, np.bincount(sample_task, minlength=tasks))
     reduced, basis = _row_space(features)
     problem = UnionRegressions(
         features=tuple(reduced[of_task] for of_task in rows),

@@ -8,21 +8,18 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from finetune_cot.estimation.estimates import Estimates, EstimatorSettings
-from finetune_cot.estimation.features import Features, Subset, task_means
+from finetune_cot.estimation.features import Features, Subset, task_means, unit_rows
 from finetune_cot.estimation.subset_matrix import subset_matrix
 
 
 def cosine(features: Features, subsets: Sequence[Subset], settings: EstimatorSettings) -> Estimates:
     """Mean cosine of the gradients of single samples, at the last point, as in LESS (Xia et al. 2024)."""
-    tasks = len(features.tasks)
-    train = task_means(_unit(features.train[-1]), features.train_task, tasks)
-    dev = task_means(_unit(features.dev[-1]), features.dev_task, tasks)
-    return _additive(train @ dev.T, subsets, "cosine")
+    return _additive(features.train.directions @ features.dev.directions.T, subsets, "cosine")
 
 
 def inner_product(features: Features, subsets: Sequence[Subset], settings: EstimatorSettings) -> Estimates:
     """Mean inner product of the gradients of single samples, at the last point."""
-    return _additive(_products(features, len(features.train) - 1), subsets, "inner-product")
+    return _additive(features.train.means[-1] @ features.dev.means[-1].T, subsets, "inner-product")
 
 
 def task_cosine(features: Features, subsets: Sequence[Subset], settings: EstimatorSettings) -> Estimates:
@@ -36,25 +33,25 @@ def subset_cosine(features: Features, subsets: Sequence[Subset], settings: Estim
     counts = np.bincount(features.train_task, minlength=tasks)
     weights = subset_matrix(subsets, tasks) * counts
     scores = np.zeros((len(subsets), tasks))
-    for point in range(len(features.train)):
+    for point in range(features.points):
         train, dev = _task_gradients(features, point)
-        scores += _unit(weights @ np.nan_to_num(train)) @ _unit(dev).T
+        scores += unit_rows(weights @ np.nan_to_num(train)) @ unit_rows(dev).T
     return Estimates(-scores, "subset-cosine", is_loss=False)
 
 
 def trak(features: Features, subsets: Sequence[Subset], settings: EstimatorSettings) -> Estimates:
     """Inner products whitened by the training samples' second moment at the last point (Park et al. 2023)."""
-    tasks = len(features.tasks)
-    train, dev = features.train[-1].astype(np.float64), features.dev[-1]
-    ridge = settings.ridge * float(np.sum(train**2)) / len(train)
-    targets = task_means(dev, features.dev_task, tasks)
+    train, targets = features.train_rows(features.points - 1), np.nan_to_num(features.dev.means[-1])
+    whole, tasks = float(np.sum(train**2, dtype=np.float64)), len(features.tasks)
+    ridge = settings.ridge * whole / len(train)
     if len(train) < train.shape[1]:
         # By Woodbury, train (train' train + ridge)^-1 = (train train' + ridge)^-1 train, which is smaller.
-        train = _ridge_solve(train @ train.T, ridge, train)
+        train = train.astype(np.float64)
+        means = task_means(_ridge_solve(train @ train.T, ridge, train), features.train_task, tasks)
     else:
-        targets = _ridge_solve(train.T @ train, ridge, np.nan_to_num(targets).T).T
-    scores = task_means(train, features.train_task, tasks) @ targets.T
-    return _additive(scores, subsets, "trak")
+        means = features.train.means[-1]
+        targets = _ridge_solve((train.T @ train).astype(np.float64), ridge, targets.T).T
+    return _additive(means @ targets.T, subsets, "trak")
 
 
 def task_cosines(features: Features) -> list[Float[ndarray, "train_tasks tasks"]]:
@@ -63,27 +60,17 @@ def task_cosines(features: Features) -> list[Float[ndarray, "train_tasks tasks"]
     Both are told as how a loss changes, so that what helps is below zero.
     """
     found = []
-    for point in range(len(features.train)):
+    for point in range(features.points):
         train, dev = _task_gradients(features, point)
-        found.append(-_unit(np.nan_to_num(train)) @ _unit(dev).T)
+        found.append(-unit_rows(np.nan_to_num(train)) @ unit_rows(dev).T)
     return found
-
-
-def _products(features: Features, point: int) -> Float[ndarray, "train_tasks tasks"]:
-    tasks = len(features.tasks)
-    train = task_means(features.train[point], features.train_task, tasks)
-    dev = task_means(features.dev[point], features.dev_task, tasks)
-    products: Float[ndarray, "train_tasks tasks"] = train @ dev.T
-    return products
 
 
 def _task_gradients(
     features: Features, point: int
 ) -> tuple[Float[ndarray, "tasks proj"], Float[ndarray, "tasks proj"]]:
     """Mean gradients that raise the training margins, and that lower the dev losses."""
-    tasks = len(features.tasks)
-    train = task_means(features.train[point], features.train_task, tasks)
-    return train, -task_means(features.dev[point], features.dev_task, tasks)
+    return features.train.means[point], -features.dev.means[point]
 
 
 def _additive(
@@ -99,9 +86,3 @@ def _ridge_solve(moment: ndarray, ridge: float, wanted: ndarray) -> ndarray:
     moment.flat[:: len(moment) + 1] += ridge
     solved: ndarray = scipy.linalg.solve(moment, wanted, assume_a="pos", overwrite_a=True)
     return solved
-
-
-def _unit(values: Float[ndarray, "rows proj"]) -> Float[ndarray, "rows proj"]:
-    norms = np.linalg.norm(values, axis=1, keepdims=True)
-    unit: Float[ndarray, "rows proj"] = np.divide(values, norms, out=np.zeros_like(values), where=norms > 0)
-    return unit
