@@ -22,7 +22,7 @@ from finetune_cot.pipeline.report import report
 from finetune_cot.pipeline.train_data import divide, read_training_data
 from finetune_cot.pipeline.trainable import encode_parts
 from finetune_cot.training.weights import set_trainable_weights, trainable_weights
-from tests.estimation.made_up_features import features
+from tests.estimation.made_up_features import made_up
 from tests.pipeline.second_road import POINTS, second_road
 
 pytestmark = pytest.mark.models
@@ -104,8 +104,8 @@ def test_the_report_shows_it(options: dict[str, Any]) -> None:
 
 
 def test_directions_are_of_three_quarters_of_the_tasks() -> None:
-    draws = task_draws(features(tasks=8), seed=0)
+    draws = task_draws(made_up(tasks=8).features(), seed=0)
     assert [len(draw) for draw in draws] == [6] * 5
     assert len(set(draws)) > 1
-    assert draws == task_draws(features(tasks=8), seed=0)
-    assert task_draws(features(tasks=1), seed=0) == [(0,)] * 5
+    assert draws == task_draws(made_up(tasks=8).features(), seed=0)
+    assert task_draws(made_up(tasks=1).features(), seed=0) == [(0,)] * 5
