@@ -16,7 +16,7 @@ from tests.adapters_library import with_adapters
 
 pytestmark = pytest.mark.models
 
-PROMPT = tuple(range(20, 32))
+PROMPT = tuple(range(20, 56))
 DECODERS = ("llama", "gpt2", "gpt_neo", "gptj", "opt", "bloom", "gpt_neox", "gemma2", "mistral")
 
 
@@ -141,7 +141,7 @@ def test_dropout_and_recomputing_keep_samples_apart() -> None:
 
 
 def test_samples_padded_in_front_have_nothing_in_common() -> None:
-    batch = batch_of((0,) * 12)
+    batch = batch_of((0,) * 36)
     mask = batch.attention_mask.clone()
-    mask[:, :12] = 0
+    mask[:, :36] = 0
     assert shared_tokens(tiny("llama"), batch._replace(attention_mask=mask)) == 0

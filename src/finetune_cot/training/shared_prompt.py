@@ -13,8 +13,8 @@ from transformers.cache_utils import DynamicCache, DynamicLayer
 from finetune_cot.batches.collation import Batch
 from finetune_cot.batches.encoding import IGNORED
 
-_WORTH = 1 / 8
-"""Least share of a batch's tokens to be saved: reading the prompt by itself is a pass of its own."""
+_WORTH = 64
+"""Least number of tokens to be saved: a pass over the prompt by itself reads all weights once more."""
 
 _RECOMPUTING = "gradient_checkpointing"
 """Attribute of layers that compute their activations twice, and therefore keep no keys and values."""
@@ -30,12 +30,11 @@ def shared_tokens(base: Any, batch: Batch) -> int:
         base: A transformers decoder, without PEFT's wrapper.
         batch: The batch.
     """
-    samples, tokens = batch.input_ids.shape
     same = ((batch.input_ids == batch.input_ids[:1]) & (batch.attention_mask != 0)).all(dim=0)
     unlabelled = (batch.labels == IGNORED).all(dim=0)
     # The token before the first label predicts it, and so is no part of the prompt.
     shared = int((same[:-1] & unlabelled[:-1] & unlabelled[1:]).long().cumprod(dim=0).sum())
-    worth = batch.input_ids.device.type == "cpu" and (samples - 1) * shared >= _WORTH * samples * tokens
+    worth = batch.input_ids.device.type == "cpu" and (len(batch.input_ids) - 1) * shared >= _WORTH
     return shared if worth and _can_share(base) else 0
 
 
