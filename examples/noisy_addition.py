@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from sklearn.metrics import roc_auc_score
 from transformers import GPT2Config, GPT2LMHeadModel
@@ -28,7 +28,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from finetune_cot.batches.collation import collate
 from finetune_cot.batches.encoding import IGNORED, EncodedExample
 from finetune_cot.estimation.estimates import EstimatorSettings
-from finetune_cot.estimation.features import Features
+from finetune_cot.estimation.features import Features, TaskGradients, task_means, unit_rows
 from finetune_cot.estimation.registry import ESTIMATORS
 from finetune_cot.estimation.subsets import random_subsets
 from finetune_cot.gradients.per_sample import SampleGradients, recording
@@ -147,17 +147,29 @@ def take_gradients(model: GPT2LMHeadModel, data: Additions, seed: int) -> Point:
 
 def gathered(data: Additions, points: Sequence[Point]) -> Features:
     """What the estimators take."""
+    task = np.array([TASKS.index(example.task) for example in data.train])
+    dev_task = np.array([TASKS.index(example.task) for example in data.dev])
+    order = np.argsort(task, kind="stable")
+    rows = [point.train.features.numpy()[order] for point in points]
+    dev_losses = np.stack([point.dev.losses.numpy() for point in points], axis=1)
     return Features(
         tasks=TASKS,
-        train=np.stack([point.train.features.numpy() for point in points]),
-        train_task=np.array([TASKS.index(example.task) for example in data.train]),
-        train_margins=np.stack([point.train.margins.numpy() for point in points]),
-        dev=np.stack([point.dev.features.numpy() for point in points]),
-        dev_task=np.array([TASKS.index(example.task) for example in data.dev]),
-        dev_losses=np.stack([point.dev.losses.numpy() for point in points]),
+        train_rows=rows.__getitem__,
+        train_task=task[order],
+        train_margins=np.stack([point.train.margins.numpy()[order] for point in points]),
+        train=_of_tasks(rows, task[order]),
+        dev=_of_tasks([point.dev.features.numpy() for point in points], dev_task),
+        dev_losses=task_means(dev_losses, dev_task, len(TASKS)).T,
         weight_norms=np.array([point.weight_norm for point in points]),
         parameters=points[0].parameters,
     )
+
+
+def _of_tasks(
+    rows: Sequence[Float[ndarray, "samples proj"]], task: Int[ndarray, " samples"]
+) -> TaskGradients:
+    means = np.stack([task_means(of_point, task, len(TASKS)) for of_point in rows])
+    return TaskGradients(means, task_means(unit_rows(rows[-1]), task, len(TASKS)))
 
 
 def group_scores(features: Features, seed: int) -> Float[ndarray, " groups"]:

@@ -32,7 +32,7 @@ truth = ["--epochs", "1", "--number-of-subsets", "5", "--json"]
 sys.exit(main(["grads", *shared, "--shard-samples=5", "--json"]) or main(["sample-truth", *shared, *truth]))
 """
 DYING = """
-import os, signal, sys
+import os, signal, sys, time
 from finetune_cot.cli.main import main
 from finetune_cot.pipeline import gradient_pass
 
@@ -42,6 +42,7 @@ def write_and_die(*shard):
     write(*shard)
     if rank == "1":
         os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(1)  # so that the other one has not done everything before
 
 gradient_pass.write_shard = write_and_die
 sys.exit(main(["grads", *sys.argv[1:], "--shard-samples=1", "--json"]))
