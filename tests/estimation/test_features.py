@@ -91,6 +91,6 @@ def test_rows_that_do_not_fit_are_refused(tmp_path: Path, monkeypatch: pytest.Mo
     found = load_features(store_of(tmp_path, 400))
     monkeypatch.setattr(features_module, "free_memory", lambda: 1000)
     with pytest.raises(
-        UsageError, match=r"300 training samples take 0.0 GB at a point, and 0.0 GB of memory"
+        UsageError, match=r"300 training samples need 0.0 GB at a point, and 0.0 GB of memory"
     ):
         found.train_rows(0)

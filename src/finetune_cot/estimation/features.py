@@ -148,10 +148,11 @@ def _divided(sums: ndarray, label: Int[ndarray, " samples"]) -> ndarray:
 
 
 def _check_memory(rows: int, width: int) -> None:
-    needed, free = 4 * rows * width, free_memory()
+    # A fifth more is for what is computed from them.
+    needed, free = round(1.2 * 4 * rows * width), free_memory()
     if free is not None and needed > free:
         raise UsageError(
-            f"the gradients of {rows} training samples take {needed / 1e9:.1f} GB at a point, "
+            f"the gradients of {rows} training samples need {needed / 1e9:.1f} GB at a point, "
             f"and {free / 1e9:.1f} GB of memory are free",
             remedy="use a smaller --project-dim, fewer samples, or an estimator by task means (task-cosine)",
         )

@@ -30,7 +30,7 @@ from finetune_cot.estimation.subset_matrix import (
 )
 from finetune_cot.estimation.union_regressions import UnionRegressions
 
-BLOCK_SUBSETS = 128
+BLOCK_SUBSETS = 256
 """Subsets that one thread works on at once: beyond this, products get no faster and memory grows."""
 
 COARSE_STEPS = 20
