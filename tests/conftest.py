@@ -28,6 +28,17 @@ def own_interrupts() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Sums in the order in which other processes with one thread take them."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder of the published data sets, which are not part of this repository."""

@@ -16,19 +16,14 @@ from finetune_cot.config.train import TrainConfig
 from finetune_cot.errors import ArtifactError, DataError, UsageError
 from finetune_cot.pipeline.sample_truth import sample_truth
 from finetune_cot.pipeline.train import train
+from tests.pipeline.numbered_tasks import write_tasks
 
 pytestmark = pytest.mark.models
 
 
 @pytest.fixture
 def options(tmp_path: Path, tiny_llama_dir: Path) -> dict[str, Any]:
-    rows = [
-        {"prompt": f"{task} {number}\n", "completion": f"{number * factor}", "skill": task}
-        for factor, task in enumerate(("double", "once", "triple", "zero"), start=1)
-        for number in range(8)
-    ]
-    path = tmp_path / "tasks.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    path = write_tasks(tmp_path / "tasks.jsonl")
     return {
         "model_key": str(tiny_llama_dir),
         "data_path": str(path),

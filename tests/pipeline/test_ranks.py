@@ -6,12 +6,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 from torch.distributed import HashStore
 
 from finetune_cot.artifacts.results import read_results
@@ -22,6 +20,7 @@ from finetune_cot.pipeline import ranks as module
 from finetune_cot.pipeline import sample_truth as truth_module
 from finetune_cot.pipeline.ranks import Ranks, joined
 from finetune_cot.pipeline.train_checks import rank_device
+from tests.pipeline.numbered_tasks import write_tasks
 
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
 ALL = """
@@ -51,24 +50,9 @@ sys.exit(main(["grads", *sys.argv[1:], "--shard-samples=1", "--json"]))
 
 @pytest.fixture
 def options(tmp_path: Path, tiny_llama_dir: Path) -> list[str]:
-    rows = [
-        {"prompt": f"{task} {number}\n", "completion": f"{number * factor}", "skill": task}
-        for factor, task in enumerate(("double", "once", "triple", "zero"), start=1)
-        for number in range(8)
-    ]
-    path = tmp_path / "tasks.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    path = write_tasks(tmp_path / "tasks.jsonl")
     model = [f"--model-key={tiny_llama_dir}", "--devices=cpu", "--lora-rank=2"]
     return [*model, f"--data-path={path}", "--dev-fraction=0.25"]
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """Sums in the order in which the processes of torchrun take them."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def torchrun(script: str, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:

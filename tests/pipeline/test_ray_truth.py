@@ -1,15 +1,12 @@
 """Workers of a local Ray measure what this process measures, also when one of them is killed."""
 
-import json
 import os
 import signal
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from finetune_cot.artifacts.results import ResultRow, append_result, read_results
 from finetune_cot.artifacts.subset_lists import write_subsets
@@ -18,18 +15,15 @@ from finetune_cot.errors import DataError, UsageError
 from finetune_cot.pipeline import ray_truth
 from finetune_cot.pipeline.ray_truth import check_ray
 from finetune_cot.pipeline.sample_truth import sample_truth
+from tests.pipeline.numbered_tasks import write_tasks
 
 
 @pytest.fixture
 def options(tmp_path: Path, tiny_llama_dir: Path) -> dict[str, Any]:
-    rows = [
-        {"prompt": f"{task} {number}\n", "completion": f"{number * factor}", "skill": task}
-        for factor, task in enumerate(("double", "once", "triple", "zero"), start=1)
-        for number in range(8)
+    too_long = [
+        {"prompt": "word " * 200 + str(number), "completion": "x", "skill": "zz"} for number in range(4)
     ]
-    rows += [{"prompt": "word " * 200 + str(number), "completion": "x", "skill": "zz"} for number in range(4)]
-    path = tmp_path / "tasks.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    path = write_tasks(tmp_path / "tasks.jsonl", too_long)
     write_subsets(tmp_path / "list.txt", [(0,), (1,), (2,), (3,), (0, 1), (1, 2), (4,)])
     return {
         "model_key": str(tiny_llama_dir),
@@ -40,15 +34,6 @@ def options(tmp_path: Path, tiny_llama_dir: Path) -> dict[str, Any]:
         "epochs": 1,
         "load_sample_task_dir": str(tmp_path / "list.txt"),
     }
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """Sums in the order in which Ray's workers take them."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def on_ray(options: dict[str, Any], saved_dir: Path, **changes: Any) -> SampleTruthConfig:

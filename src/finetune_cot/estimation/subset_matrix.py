@@ -1,6 +1,7 @@
 """Subsets of tasks as a matrix, which samples a task has, and what must hold before anything is computed."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -31,8 +32,8 @@ def samples_by_task(
 ) -> list[slice] | list[Int[np.ndarray, " some"]]:
     """Where each task's samples are; as slices, which copy nothing, where the tasks are in order."""
     if (np.diff(sample_task) >= 0).all():
-        ends = np.searchsorted(sample_task, np.arange(tasks), side="right").tolist()
-        return [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
+        bounds = np.searchsorted(sample_task, np.arange(tasks + 1)).tolist()
+        return [slice(start, end) for start, end in pairwise(bounds)]
     order = np.argsort(sample_task, kind="stable")
     return np.split(order, np.searchsorted(sample_task[order], np.arange(1, tasks)))
 

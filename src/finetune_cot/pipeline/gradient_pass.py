@@ -158,6 +158,7 @@ class _Count:
 
 
 def _set_weights(model: Any, weights: Mapping[str, "Tensor"]) -> None:
+    """As ``set_trainable_weights``, for a model that is being recorded, in which nothing is trainable."""
     import torch
 
     with torch.no_grad():
