@@ -221,7 +221,12 @@ def _refuse(keys: list[str], kind: str, folder: Path) -> None:
 def _load_tokenizer(folder: Path) -> Any:
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    except AttributeError:
+        # transformers 4, where protobuf is installed, looks into a vocabulary that is not there.
+        what = "cannot be loaded: its tokenizer is missing"
+        raise ModelError(what, where=folder, remedy=_AGAIN) from None
     if tokenizer.pad_token is None:
         # What fills up a batch is masked, so that any token will do.
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token or tokenizer.convert_ids_to_tokens(0)
