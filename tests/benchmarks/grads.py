@@ -165,7 +165,9 @@ class Bergson:
             assert self.process.stdout
             self.process.stdin.write(json.dumps(order) + "\n")
             self.process.stdin.flush()
-            wall, cpu = json.loads(self.process.stdout.readline())
+            # Libraries print lines of their own.
+            answer = next(line for line in self.process.stdout if line.startswith("["))
+            wall, cpu = json.loads(answer)
             return wall / len(batch.input_ids), cpu / len(batch.input_ids)
 
         return seconds

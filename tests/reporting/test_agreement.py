@@ -23,7 +23,7 @@ from finetune_cot.reporting.agreement_figures import (
     ensemble,
     scatter,
 )
-from finetune_cot.reporting.comparisons import Comparison, Costs, Method
+from finetune_cot.reporting.comparisons import Comparison, Costs, Method, Repeats
 from finetune_cot.reporting.findings import Approximation
 from tests.reporting.made_up_estimates import TASKS, losses, noisy, subsets
 
@@ -36,7 +36,7 @@ COMPARISON = Comparison(
     tasks=TASKS,
     held=HELD,
     truth=noisy(TRUE, 0.02, 1),
-    repeats=np.where(np.arange(len(LISTED))[None, :, None] < 8, noisy(TRUE, 0.02, 2)[None], np.nan),
+    repeats=Repeats(HELD[:8], noisy(TRUE, 0.02, 1)[:8], noisy(TRUE, 0.02, 2)[None, :8]),
     methods=(
         Method("gradex", True, noisy(TRUE, 0.05, 3)),
         Method("target is in the subset", False, -HELD.astype(float)),
@@ -63,7 +63,7 @@ def test_the_noise_floor_is_what_was_planted(found: Agreements) -> None:
     assert (found.noise_floor.runs, found.noise_floor.subsets) == (1, 8)
     assert found.noise_floor.std == pytest.approx(0.02, rel=0.25)
     assert found.spread > 5 * found.noise_floor.std
-    assert agreements(replace(COMPARISON, repeats=np.empty((0, *TRUE.shape)))).noise_floor is None
+    assert agreements(replace(COMPARISON, repeats=None)).noise_floor is None
 
 
 def test_the_error_of_the_mean_is_the_truths_own_spread(found: Agreements) -> None:
@@ -121,7 +121,7 @@ def test_of_many_tasks_those_that_spread_most_are_drawn() -> None:
         tasks=tuple(f"task {n:02}" for n in range(many)),
         held=held,
         truth=truth,
-        repeats=np.empty((0, *truth.shape)),
+        repeats=None,
         methods=(Method("score", False, truth),),
     )
     found = agreements(comparison)

@@ -35,8 +35,10 @@ def test_what_was_written_is_read(saved_dir: Path) -> None:
         ("target is in the subset", False),
         ("gradient cosine", False),
     ]
-    assert found.repeats.shape == (2, len(rows), len(TASKS))
-    assert np.isfinite(found.repeats).all(axis=(0, 2)).tolist() == [n < 6 for n in range(len(rows))]
+    assert found.repeats is not None
+    assert found.repeats.runs.shape == (2, 6, len(TASKS))
+    np.testing.assert_array_equal(found.repeats.truth, found.truth[:6])
+    np.testing.assert_array_equal(found.repeats.held, found.held[:6])
     assert found.costs == Costs(2000.0, 40.0, 15.0, pytest.approx(400 / len(rows)))
     assert found.costs.speedup == pytest.approx(2000 / (55 + 400 / len(rows)))
 
@@ -54,6 +56,8 @@ def test_subsets_used_for_calibration_are_not_scored(saved_dir: Path) -> None:
     found = read(saved_dir)
     assert found.calibration == 8
     np.testing.assert_array_equal(found.held, whole.held[8:])
+    assert found.repeats is not None
+    np.testing.assert_array_equal(found.repeats.truth, whole.truth[:6])
     for method, before in zip(found.methods, whole.methods, strict=True):
         np.testing.assert_array_equal(method.losses, before.losses[8:])
 

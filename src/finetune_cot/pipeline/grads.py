@@ -22,6 +22,7 @@ from finetune_cot.config.estimate import EstimateConfig
 from finetune_cot.config.grads import GradsConfig
 from finetune_cot.config.options import replace as changed
 from finetune_cot.config.options import to_plain
+from finetune_cot.errors import UsageError
 from finetune_cot.models.registry import check_available
 from finetune_cot.pipeline.approximation import ErrorAtDistance, check_approximation
 from finetune_cot.pipeline.gradient_pass import GradientWork, real_tokens, store_projector, take_shards
@@ -96,6 +97,10 @@ def _grads(config: GradsConfig, ranks: Ranks) -> GradsResult:
     check_method(config)
     data = read_training_data(config)
     parts = divide(data, config)
+    if config.check_approximation and not parts.dev:
+        raise UsageError(
+            "needs dev samples to measure on", where="--check-approximation", remedy="see --dev-fraction"
+        )
     if config.num_batches_gradients is not None:
         parts = replace(parts, train=parts.train[: config.num_batches_gradients * config.batch_size])
     name = trained_name(config, data)

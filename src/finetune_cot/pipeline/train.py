@@ -7,17 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from finetune_cot.artifacts.ids import CheckpointId, ModelMetadataId, ResultsId
-from finetune_cot.artifacts.keys import check_key, model_slug
+from finetune_cot.artifacts.ids import ResultsId
+from finetune_cot.artifacts.keys import check_key
 from finetune_cot.artifacts.results import ResultRow, append_result, read_results
-from finetune_cot.artifacts.students import Student
 from finetune_cot.config.options import replace
 from finetune_cot.config.train import TrainConfig
-from finetune_cot.errors import DataError, UsageError
+from finetune_cot.errors import UsageError
 from finetune_cot.models.registry import check_available
 from finetune_cot.pipeline.progress import say
-from finetune_cot.pipeline.subject import start_digest
-from finetune_cot.pipeline.task_subsets import trained_tasks
 from finetune_cot.pipeline.train_checks import (
     check_precision,
     check_start,
@@ -27,13 +24,11 @@ from finetune_cot.pipeline.train_checks import (
 from finetune_cot.pipeline.train_data import (
     Parts,
     TrainingData,
-    divide,
     in_task_groups,
     read_training_data,
-    texts_digest,
-    trained_name,
 )
-from finetune_cot.pipeline.train_run import RunPlan, RunResult, check_folder, perform, run_config
+from finetune_cot.pipeline.train_plan import RunPlan, divided, plan_run
+from finetune_cot.pipeline.train_run import RunResult, check_folder, perform
 
 _LOGGER_PACKAGES = {"tensorboard": "tensorboard", "trackio": "trackio", "wandb": "wandb"}
 
@@ -95,10 +90,8 @@ def train(config: TrainConfig) -> TrainResult:
     check_available(config.model_key)
     check_start(config)
     data = in_task_groups(read_training_data(config), config.task_groups)
-    parts = _parts(data, config)
-    plans = [
-        _plan(run_config(config, config.run + number), data, parts, device) for number in range(config.runs)
-    ]
+    parts = divided(data, config)
+    plans = [plan_run(config, config.run + number, data, parts, device) for number in range(config.runs)]
     states = [check_folder(plan) for plan in plans]
     if config.dry_run:
         return _planned(plans, states, data)
@@ -122,45 +115,6 @@ def _settled(config: TrainConfig) -> TrainConfig:
     return replace(
         settled_precision(config), train_key=check_key(config.train_key or config.method, "train key")
     )
-
-
-def _parts(data: TrainingData, config: TrainConfig) -> Parts:
-    parts = divide(data, config, trained_tasks(config, len(data.tasks)), config.dev_tasks)
-    if not parts.train:
-        raise DataError(
-            "there is nothing to train on: every question is in the dev set",
-            where=data.finetune_key,
-            remedy="give a lower --dev-fraction, or more tasks",
-        )
-    if config.write_results and not parts.dev:
-        raise UsageError(
-            "there is no dev set to measure a loss on", where="--write-results", remedy="see --dev-fraction"
-        )
-    return parts
-
-
-def _plan(config: TrainConfig, data: TrainingData, parts: Parts, device: str) -> RunPlan:
-    base = model_slug(config.model_key)
-    folder = CheckpointId(trained_name(config, data), config.run).path(config.saved_dir)
-    inputs = {
-        "training samples": texts_digest(parts.train, data.template),
-        "dev samples": texts_digest(parts.dev, data.template),
-    }
-    if config.load_model_dir is not None:
-        inputs["weights to start from"] = start_digest(config.load_model_dir)
-    student = Student(
-        model_key=config.model_key,
-        finetune_key=data.finetune_key,
-        train_key=str(config.train_key),
-        method=config.method,
-        template=data.template,
-        checkpoints={str(config.run): folder.relative_to(config.saved_dir).as_posix()},
-        training_samples=len(parts.train),
-        rationales_per_question=data.rationales_per_question,
-        teacher=data.teacher,
-    )
-    metadata = ModelMetadataId(base, data.finetune_key, student.train_key).path(config.saved_dir)
-    return RunPlan(config, folder, student, metadata, parts, device, inputs)
 
 
 def _told(data: TrainingData, parts: Parts) -> str:

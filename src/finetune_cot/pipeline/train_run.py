@@ -18,13 +18,12 @@ from finetune_cot.artifacts.manifest import (
     verify_outputs,
     write_manifest,
 )
-from finetune_cot.artifacts.students import STUDENT_FILE, Student, read_student, write_student
-from finetune_cot.config.options import replace, to_plain
-from finetune_cot.config.train import TrainConfig
+from finetune_cot.artifacts.students import STUDENT_FILE, read_student, write_student
+from finetune_cot.config.options import to_plain
 from finetune_cot.errors import ArtifactError
 from finetune_cot.pipeline.progress import progress, say
 from finetune_cot.pipeline.same_run import difference
-from finetune_cot.pipeline.train_data import Parts
+from finetune_cot.pipeline.train_plan import RunPlan
 from finetune_cot.pipeline.trainable import Examples, encode_parts, load_trainable, training_settings
 
 if TYPE_CHECKING:
@@ -46,22 +45,6 @@ _WITHOUT_EFFECT = frozenset(
 """Options that do not make it another run; those about data do by the samples, which are compared."""
 
 State = Literal["new", "other", "unfinished", "finished"]
-
-
-@dataclass(frozen=True)
-class RunPlan:
-    """What a run is, before it is begun."""
-
-    config: TrainConfig
-    """With this run's number, and 1 as the number of runs."""
-    folder: Path
-    student: Student
-    student_path: Path
-    """Where the student's metadata lie beside those of others."""
-    parts: Parts
-    device: str
-    inputs: Mapping[str, str]
-    """Digests of the samples, and of the weights to start from."""
 
 
 @dataclass(frozen=True)
@@ -90,11 +73,6 @@ class RunResult:
     """Whether it was taken up from a checkpoint."""
     reused: bool = False
     """Whether it was there already, finished."""
-
-
-def run_config(config: TrainConfig, run: int) -> TrainConfig:
-    """The config that makes one of several runs by itself."""
-    return replace(config, run=run, runs=1)
 
 
 def perform(plan: RunPlan, show_example: bool) -> RunResult:

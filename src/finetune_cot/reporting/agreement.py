@@ -4,9 +4,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
 
 from finetune_cot.estimation.agreement import STRATA, Agreement, agreement, strata
-from finetune_cot.reporting.comparisons import COUNTED_SUBSETS, Comparison
+from finetune_cot.reporting.comparisons import COUNTED_SUBSETS, Comparison, Repeats
 from finetune_cot.reporting.findings import Approximation
 from finetune_cot.reporting.tables import Cell, Table, Value, percent, table
 
@@ -33,7 +35,7 @@ class NoiseFloor:
     runs: int
     """Further runs."""
     subsets: int
-    """Subsets that have any of them."""
+    """Subsets that have any of them, also those used for calibration."""
     std: float
     """Standard deviation of a loss between seeds, nats a token, root mean square over subsets and tasks."""
     scored: Scored
@@ -67,7 +69,7 @@ def agreements(comparison: Comparison) -> Agreements:
             _scored(item.name, item.is_loss, item.losses, comparison) for item in comparison.methods
         ),
         constant=_scored(CONSTANT, True, means, comparison),
-        noise_floor=_noise_floor(comparison),
+        noise_floor=_noise_floor(comparison.repeats),
         spread=float(np.nanmean(np.nanstd(comparison.truth, axis=0, ddof=1))),
     )
 
@@ -123,7 +125,7 @@ def detail(found: Agreements) -> Table:
 def by_task(found: Agreements) -> Table:
     """Every target task: the truth, its spread and noise, and the main estimator's order of the subsets."""
     comparison, main = found.comparison, found.main
-    noise = _noise_by_task(comparison)
+    noise = _noise_by_task(comparison.repeats) if comparison.repeats else [None] * len(comparison.tasks)
     rows = []
     for place, task in enumerate(comparison.tasks):
         truth = comparison.truth[:, place]
@@ -194,29 +196,33 @@ def approximation_table(every: Iterable[Approximation]) -> Table:
     )
 
 
-def _scored(name: str, is_loss: bool, estimate: np.ndarray, comparison: Comparison) -> Scored:
-    truth = comparison.truth
-    mean = estimate.mean(axis=1, keepdims=True), truth.mean(axis=1, keepdims=True)
+def _scored(
+    name: str,
+    is_loss: bool,
+    estimate: Float[ndarray, "subsets tasks"],
+    of: Comparison | Repeats,
+) -> Scored:
+    """Agreement of an estimate with the truth of a comparison, or of its repeated subsets."""
+    mean = estimate.mean(axis=1, keepdims=True), of.truth.mean(axis=1, keepdims=True)
     return Scored(
         name=name,
         is_loss=is_loss,
         by_stratum={
-            stratum: agreement(estimate, truth, chosen, is_loss)
-            for stratum, chosen in strata(comparison.held).items()
+            stratum: agreement(estimate, of.truth, chosen, is_loss)
+            for stratum, chosen in strata(of.held).items()
         },
         mean_loss=agreement(*mean, np.ones_like(mean[0], dtype=bool), is_loss),
     )
 
 
-def _noise_floor(comparison: Comparison) -> NoiseFloor | None:
-    repeated = np.isfinite(comparison.repeats).any(axis=(0, 2)) if len(comparison.repeats) else np.zeros(0)
-    if not repeated.any():
+def _noise_floor(repeats: Repeats | None) -> NoiseFloor | None:
+    if repeats is None:
         return None
-    runs = [_scored(OTHER_SEED, True, run, comparison) for run in comparison.repeats]
-    noise = [value for value in _noise_by_task(comparison) if value is not None]
+    runs = [_scored(OTHER_SEED, True, run, repeats) for run in repeats.runs]
+    noise = [value for value in _noise_by_task(repeats) if value is not None]
     return NoiseFloor(
         runs=len(runs),
-        subsets=int(repeated.sum()),
+        subsets=len(repeats.truth),
         std=float(np.sqrt(np.mean(np.square(noise)))),
         scored=Scored(
             name=OTHER_SEED,
@@ -227,11 +233,11 @@ def _noise_floor(comparison: Comparison) -> NoiseFloor | None:
     )
 
 
-def _noise_by_task(comparison: Comparison) -> list[float | None]:
+def _noise_by_task(repeats: Repeats) -> list[float | None]:
     """Standard deviation between seeds, root mean square over the subsets that were repeated."""
-    every = np.concatenate([comparison.truth[None], comparison.repeats])
+    every = np.concatenate([repeats.truth[None], repeats.runs])
     count = np.isfinite(every).sum(axis=0)
-    variance = np.nanvar(np.where(count > 1, every, 0), axis=0, ddof=1) if len(every) > 1 else 0 * count
+    variance = np.nanvar(np.where(count > 1, every, 0), axis=0, ddof=1)
     repeated = (count > 1).sum(axis=0)
     total = np.where(count > 1, variance, 0).sum(axis=0)
     return [

@@ -57,6 +57,18 @@ class Costs:
 
 
 @dataclass(frozen=True)
+class Repeats:
+    """Subsets that were fine-tuned on again with other seeds; those used for calibration are among them."""
+
+    held: Bool[ndarray, "subsets tasks"]
+    """Whether a subset holds a task."""
+    truth: Float[ndarray, "subsets tasks"]
+    """Measured losses of run 0, nats a token."""
+    runs: Float[ndarray, "runs subsets tasks"]
+    """The same of further runs; NaN where there is none."""
+
+
+@dataclass(frozen=True)
 class Comparison:
     """Estimates and measured losses of the same subsets; those used for calibration are not among them."""
 
@@ -68,8 +80,8 @@ class Comparison:
     """Whether a subset holds a task."""
     truth: Float[ndarray, "subsets tasks"]
     """Measured losses of run 0, nats a token."""
-    repeats: Float[ndarray, "runs subsets tasks"]
-    """The same of runs with other seeds; NaN where there is none."""
+    repeats: Repeats | None
+    """None where nothing was measured again."""
     methods: tuple[Method, ...]
     """The main one first."""
     calibration: int
@@ -118,7 +130,7 @@ def read_comparison(folder: Path, read: Read, leave_out: Callable[[str], None]) 
         tasks=tasks,
         held=held,
         truth=_losses(truth_rows, subsets, tasks),
-        repeats=_repeats(results, truth_name, subsets, tasks, read),
+        repeats=_repeats(results, truth_name, truth_rows, tasks, measured, read),
         methods=tuple(
             Method(
                 name,
@@ -189,13 +201,28 @@ def _held(subsets: Sequence[Subset], tasks: int, folder: Path) -> Bool[ndarray, 
 
 
 def _repeats(
-    results: Path, truth_name: str, subsets: Sequence[Subset], tasks: Sequence[str], read: Read
-) -> Float[ndarray, "runs subsets tasks"]:
+    results: Path,
+    truth_name: str,
+    truth: Mapping[Subset, ResultRow],
+    tasks: Sequence[str],
+    measured: Bool[ndarray, " every_task"],
+    read: Read,
+) -> Repeats | None:
     prefix = f"{truth_name}_run_"
     folders = sorted(folder for folder in results.iterdir() if folder.name.startswith(prefix))
-    runs = [folder for folder in folders if folder.name.removeprefix(prefix).isdecimal()]
-    found = [_losses(_by_subset(read(run / "results.csv", read_results)), subsets, tasks) for run in runs]
-    return np.array(found) if found else np.empty((0, len(subsets), len(tasks)))
+    found = [
+        _by_subset(read(folder / "results.csv", read_results))
+        for folder in folders
+        if folder.name.removeprefix(prefix).isdecimal()
+    ]
+    again = [subset for subset in truth if any(subset in run for run in found)]
+    if not again:
+        return None
+    return Repeats(
+        held=_held(again, len(measured), results / truth_name)[:, measured],
+        truth=_losses(truth, again, tasks),
+        runs=np.array([_losses(run, again, tasks) for run in found]),
+    )
 
 
 def _costs(
