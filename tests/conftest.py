@@ -73,6 +73,14 @@ def tiny_gpt2_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_bert_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a tiny random BERT; do not write into it."""
+    from tests.tiny_models import write_bert
+
+    return write_bert(tmp_path_factory.mktemp("models") / "tiny-bert")
+
+
+@pytest.fixture(scope="session")
 def tiny_t5_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a tiny random T5; do not write into it."""
     from tests.tiny_models import write_t5

@@ -81,11 +81,32 @@ def write_t5(folder: Path, *, seed: int = 0, hidden_size: int = 32) -> Path:
     return _write(T5ForConditionalGeneration, config, folder, seed)
 
 
+def write_bert(folder: Path, *, seed: int = 0, hidden_size: int = 32) -> Path:
+    """A BERT of two layers, whose tokenizer parts two texts and tells one from the other."""
+    from transformers import BertConfig, BertForPreTraining
+
+    names = ("pad", "unk", "cls", "sep", "mask")
+    special = {f"{name}_token": f"[{name.upper()}]" for name in names}
+    vocabulary = write_tokenizer(folder, special, pairs=True)
+    config = BertConfig(
+        vocab_size=vocabulary,
+        hidden_size=hidden_size,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=256,
+        initializer_range=0.3,
+        pad_token_id=0,
+    )
+    return _write(BertForPreTraining, config, folder, seed)
+
+
 def write_tokenizer(
     folder: Path,
     special: dict[str, str],
     *,
     close_with: str | None = None,
+    pairs: bool = False,
     chat_template: str | None = None,
 ) -> int:
     """Train a byte-level BPE on the corpus and write its files; returns the size of the vocabulary."""
@@ -107,13 +128,18 @@ def write_tokenizer(
         tokenizer.post_processor = processors.TemplateProcessing(
             single=f"$A {close_with}", special_tokens=[(close_with, tokenizer.token_to_id(close_with))]
         )
+    if pairs:
+        marks = [(mark, tokenizer.token_to_id(mark)) for mark in ("[CLS]", "[SEP]")]
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=marks
+        )
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
     # Written by hand: the class that transformers 5 would name is unknown to transformers 4.
     settings: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast", **special}
     settings |= {"chat_template": chat_template} if chat_template else {}
     settings |= {"model_max_length": 512, "clean_up_tokenization_spaces": False}
-    settings["model_input_names"] = ["input_ids", "attention_mask"]
+    settings["model_input_names"] = ["input_ids", "attention_mask", *["token_type_ids"] * pairs]
     (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
     return int(tokenizer.get_vocab_size())
 

@@ -1,14 +1,18 @@
 """Per-sample gradients as one would write them down: autograd on one sample at a time."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 
 from finetune_cot.batches.collation import collate
 from finetune_cot.batches.encoding import IGNORED, EncodedExample
+from finetune_cot.models.naming import weight_name
 from finetune_cot.training.weights import trainable_weights
 from tests.gradients.families import PAD
+
+Measure = Callable[[Any, EncodedExample], tuple[torch.Tensor, torch.Tensor]]
+"""Margin and loss of a sample."""
 
 
 class Exact:
@@ -44,16 +48,18 @@ def margin_and_loss(model: Any, example: EncodedExample) -> tuple[torch.Tensor, 
     return (logs - torch.log1p(-logs.exp())).mean(), -logs.mean()
 
 
-def one_by_one(model: Any, examples: list[EncodedExample], quantity: str) -> torch.Tensor:
+def one_by_one(
+    model: Any, examples: list[EncodedExample], quantity: str, measured: Measure = margin_and_loss
+) -> torch.Tensor:
     """Gradients by sample in the order of `Exact`."""
     named = {
-        name.replace(".default.", "."): parameter
+        weight_name(name): parameter
         for name, parameter in model.named_parameters()
         if parameter.requires_grad
     }
     rows = []
     for example in examples:
-        margin, loss = margin_and_loss(model, example)
+        margin, loss = measured(model, example)
         grads = torch.autograd.grad(
             margin if quantity == "margin" else loss,
             [named[name] for name in sorted(named)],

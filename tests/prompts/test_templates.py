@@ -104,7 +104,7 @@ def test_chat_has_the_same_two_turns() -> None:
 def test_what_templates_are() -> None:
     assert [name for name in TEMPLATES if is_two_step(name)] == ["zs_cot"]
     assert {name for name in TEMPLATES if is_finetune(name)} == {
-        *("ft_token", "ft_natural", "ft_cot_token", "ft_cot_natural")
+        *("ft_token", "ft_natural", "ft_cot_token", "ft_cot_natural", "classify")
     }
     assert {name: answer_prefixes(name) for name in TEMPLATES if answer_prefixes(name)} == {
         "fs_cot": ("The answer is",),

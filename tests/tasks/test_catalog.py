@@ -4,6 +4,7 @@ import pytest
 
 from finetune_cot.errors import DataError
 from finetune_cot.tasks.catalog import list_datasets
+from finetune_cot.tasks.glue import glue_keys
 from finetune_cot.tasks.procedural.registry import bundled_keys
 
 TEST_SIZES = {
@@ -27,7 +28,7 @@ def test_the_published_data_sets_and_the_bundled_ones(shared_data: Path) -> None
     assert {key: found[key].test for key in TEST_SIZES} == TEST_SIZES
     assert (found["gsm8k"].samples, found["gsm8k"].train) == (8792, 7473)
     assert (found["aqua"].samples, found["aqua"].train) == (254, 0)
-    assert found.keys() - TEST_SIZES.keys() == set(bundled_keys())
+    assert found.keys() - TEST_SIZES.keys() == {*bundled_keys(), *glue_keys(shared_data)}
 
 
 def test_without_a_folder_the_bundled_ones_remain() -> None:

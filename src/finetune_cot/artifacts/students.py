@@ -1,6 +1,6 @@
 """``model_metadata``: what is known of a student, so that other commands find its weights by its keys."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -37,6 +37,8 @@ class Student:
     """Rationales of each question at most; None where the data hold none."""
     teacher: str | None = None
     """Slug of the model that wrote the rationales."""
+    labels: Mapping[str, Sequence[str]] | None = None
+    """Labels of each task in a classifier's head; None of a language model."""
 
 
 def write_student(path: Path, student: Student) -> None:
@@ -72,5 +74,6 @@ def _is_of_form(student: Student) -> bool:
         isinstance(student.checkpoints, dict)
         and isinstance(student.training_samples, int)
         and isinstance(student.rationales_per_question, int | None)
+        and isinstance(student.labels, dict | None)
         and all(isinstance(text, str) for text in texts)
     )

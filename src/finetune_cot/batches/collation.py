@@ -1,14 +1,52 @@
 """Padded tensors of a batch."""
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from finetune_cot.batches.encoding import IGNORED, EncodedExample
+from finetune_cot.batches.encoding import IGNORED, Choice, EncodedExample
 from finetune_cot.batches.grouping import shuffled_batches, sorted_batches
+
+
+class Choices(NamedTuple):
+    """What a classifier is to say of the samples of a batch."""
+
+    allowed: Bool[Tensor, "samples classes"]
+    """Which rows of the head are of the labels that the sample's is one of."""
+    scores: Float[Tensor, " samples"]
+    """What a regression is to give; not a number for a class."""
+    token_types: Int[Tensor, "samples tokens"] | None
+    """1 in the second of two texts; None where the model knows no types."""
+    label_sets: tuple[str, ...]
+    """The tasks whose labels are chosen from."""
+
+    def guesses(self, logits: Float[Tensor, "samples classes"]) -> list[float]:
+        """What a classifier says of each sample: number of the likeliest of its task's labels, or the score.
+
+        Args:
+            logits: With minus infinity at labels of other tasks.
+        """
+        first = self.allowed.int().argmax(dim=1)
+        scores = logits.float().gather(1, first[:, None])[:, 0]
+        return torch.where(self.scores.isnan(), (logits.argmax(dim=1) - first).float(), scores).tolist()
+
+    def right(self, labels: Int[Tensor, "samples 1"]) -> list[float]:
+        """What `guesses` should be, given the right rows of the head."""
+        number = labels[:, 0] - self.allowed.int().argmax(dim=1)
+        return torch.where(self.scores.isnan(), number.float(), self.scores).tolist()
+
+    def to(self, device: torch.device) -> "Choices":
+        """The same with its tensors on another device."""
+        types = self.token_types
+        return self._replace(
+            allowed=self.allowed.to(device, non_blocking=True),
+            scores=self.scores.to(device, non_blocking=True),
+            token_types=None if types is None else types.to(device, non_blocking=True),
+        )
 
 
 class Batch(NamedTuple):
@@ -22,6 +60,16 @@ class Batch(NamedTuple):
     sample_indices: tuple[int, ...]
     step_label_tokens: int
     """Tokens that carry loss in all batches of the optimizer step that this batch is part of."""
+    choices: Choices | None = None
+    """For a classifier alone, whose labels are rows of its head, one a sample."""
+
+    @property
+    def inputs(self) -> dict[str, Tensor]:
+        """What a model reads, by the names of its arguments."""
+        given = {"input_ids": self.input_ids, "attention_mask": self.attention_mask}
+        if self.choices and self.choices.token_types is not None:
+            given["token_type_ids"] = self.choices.token_types
+        return given
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch with its tensors on another device."""
@@ -29,6 +77,28 @@ class Batch(NamedTuple):
             input_ids=self.input_ids.to(device, non_blocking=True),
             attention_mask=self.attention_mask.to(device, non_blocking=True),
             labels=self.labels.to(device, non_blocking=True),
+            choices=self.choices and self.choices.to(device),
+        )
+
+    def only(self, place: int) -> "Batch":
+        """The batch of one of its samples, with the filling that it has."""
+        part, choices = slice(place, place + 1), self.choices
+        if choices:
+            types = choices.token_types
+            choices = Choices(
+                choices.allowed[part],
+                choices.scores[part],
+                None if types is None else types[part],
+                choices.label_sets[part],
+            )
+        return Batch(
+            self.input_ids[part],
+            self.attention_mask[part],
+            self.labels[part],
+            self.tasks[part],
+            self.sample_indices[part],
+            self.step_label_tokens,
+            choices,
         )
 
 
@@ -53,6 +123,20 @@ def collate(
         tasks=tuple(example.task for example in examples),
         sample_indices=tuple(example.sample_index for example in examples),
         step_label_tokens=step_label_tokens,
+        choices=_choices([example.choice for example in examples if example.choice]),
+    )
+
+
+def _choices(samples: Sequence[Choice]) -> Choices | None:
+    if not samples:
+        return None
+    rows = torch.arange(samples[0].head_rows)
+    typed = any(sample.token_types for sample in samples)
+    return Choices(
+        allowed=torch.stack([(rows >= sample.rows.start) & (rows < sample.rows.stop) for sample in samples]),
+        scores=torch.tensor([math.nan if sample.score is None else sample.score for sample in samples]),
+        token_types=_pad([sample.token_types for sample in samples], 0) if typed else None,
+        label_sets=tuple(sample.label_set for sample in samples),
     )
 
 

@@ -5,9 +5,27 @@ from dataclasses import dataclass
 from typing import Any
 
 from finetune_cot.prompts.segments import Segment
+from finetune_cot.tasks.label_space import LabelSpace
+from finetune_cot.tasks.sample import Sample
 
 IGNORED = -100
 """Label of a token that carries no loss, by PyTorch's convention."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a classifier is to say of a sample."""
+
+    label_set: str
+    """The task whose labels are chosen from."""
+    rows: range
+    """Rows of the head that are of these labels."""
+    head_rows: int
+    """Rows of the whole head."""
+    score: float | None
+    """The number that a regression is to give; None of a class."""
+    token_types: tuple[int, ...] = ()
+    """1 for each token of the second of two texts, 0 for others; empty where the model knows no types."""
 
 
 @dataclass(frozen=True)
@@ -15,13 +33,15 @@ class EncodedExample:
     """A training sample as token ids.
 
     For a decoder ``labels`` is as long as ``input_ids`` and `IGNORED` outside the labelled segments; for an
-    encoder-decoder it holds the decoder's target alone.
+    encoder-decoder it holds the decoder's target alone; for a classifier the row of the head that is right.
     """
 
     sample_index: int
     task: str
     input_ids: tuple[int, ...]
     labels: tuple[int, ...]
+    choice: Choice | None = None
+    """For a classifier alone."""
 
     @property
     def length(self) -> int:
@@ -67,8 +87,35 @@ def encode(
     return EncodedExample(sample_index, task, tuple(input_ids), tuple(labels))
 
 
-def show_masked(tokenizer: Any, example: EncodedExample, model_type: str) -> str:
-    """The sample as text, with the tokens that carry loss in double brackets."""
+def encode_choice(tokenizer: Any, labels: LabelSpace, sample: Sample, task: str) -> EncodedExample:
+    """Tokenize a sample for a classifier.
+
+    Encoders, whose tokenizers know how to begin a text and to part two, read the texts themselves; other
+    models read them in the words of the question.
+
+    Args:
+        tokenizer: A transformers tokenizer.
+        labels: What the rows of the head mean.
+        sample: Texts with the right label, or the right score, of one of the head's tasks.
+        task: Task that the sample counts for, which may be a group of samples.
+    """
+    reads_pairs = tokenizer.cls_token is not None and tokenizer.sep_token is not None
+    found = tokenizer(*sample.texts) if reads_pairs else tokenizer(sample.question.strip())
+    types = found.get("token_type_ids") if reads_pairs else None
+    rows, value = labels.rows(sample.task), labels.value(sample.task, sample.answer)
+    score = value if labels.is_regression(sample.task) else None
+    right = rows[int(value)] if score is None else rows.start
+    choice = Choice(sample.task, rows, len(labels.names), score, tuple(types or ()))
+    return EncodedExample(sample.sample_index, task, tuple(found["input_ids"]), (right,), choice)
+
+
+def show_masked(
+    tokenizer: Any, example: EncodedExample, model_type: str, labels: LabelSpace | None = None
+) -> str:
+    """The sample as text, with the tokens that carry loss, or the label, in double brackets."""
+    if example.choice and labels:
+        right = labels.names[example.labels[0]] if example.choice.score is None else example.choice.score
+        return f"{tokenizer.decode(example.input_ids)} [[{right}]]"
     if model_type == "encoder_decoder":
         return f"{tokenizer.decode(example.input_ids)} [[{tokenizer.decode(example.labels)}]]"
     pieces: list[str] = []

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from finetune_cot.cli.command import add_command
-from finetune_cot.cli.output import show_fields, show_table
+from finetune_cot.cli.output import format_value, show_fields, show_table
 from finetune_cot.config.evaluate import EvaluateConfig
 
 if TYPE_CHECKING:
@@ -32,7 +32,9 @@ def _show(result: "EvaluateResult") -> None:
             f"accuracy {result.accuracy:.1%} +- {result.stderr:.1%} (standard error): {result.correct} of"
             f" {result.n} right, {result.dataset} ({result.split}), {result.completion_key}"
         )
-    if result.ungradable:
+    if result.metrics:
+        typer.echo(f"{format_value(dict(result.metrics))} ({result.dataset}, {result.split})")
+    if result.ungradable and not result.metrics:
         typer.echo(f"{result.ungradable} left out: their right answer cannot be read")
     if len(result.tasks) > 1:
         rows = [

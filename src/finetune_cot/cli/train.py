@@ -45,7 +45,12 @@ def _show(result: "TrainResult") -> None:
         show_table(_RUN_COLUMNS, [[getattr(run, name) for name in _RUN_COLUMNS] for run in result.runs])
     if len(result.dev_loss_by_task) > 1:
         show_table(("task", "dev_loss"), [[task, loss] for task, loss in result.dev_loss_by_task.items()])
+    measured = result.runs[0].dev_metrics_by_epoch if result.runs else ()
+    if measured:
+        show_table(("epoch", *measured[0]), [[place + 1, *of.values()] for place, of in enumerate(measured)])
     if result.results_path:
         typer.echo(f"dev losses in {result.results_path}")
     typer.echo(f"in {result.checkpoint}")
-    typer.echo(f"next: ftcot evaluate --load-model-dir {result.checkpoint}")
+    task = min(measured[0]).partition("_")[0] if measured else None
+    on = f" --dataset-key glue/{task}" if task else ""
+    typer.echo(f"next: ftcot evaluate --load-model-dir {result.checkpoint}{on}")

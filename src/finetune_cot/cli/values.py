@@ -18,10 +18,12 @@ def offered_values(spec: OptionSpec) -> Callable[[str], list[str]]:
 
 
 def _dataset_keys() -> list[str]:
+    from finetune_cot.tasks.glue import glue_keys
     from finetune_cot.tasks.procedural.registry import bundled_keys
 
     folder = Path(os.environ.get("FTCOT_DATA_DIR", "data"))
-    return [*sorted(path.stem for path in folder.glob("dataset/*.json")), *bundled_keys()]
+    stored = sorted(path.stem for path in folder.glob("dataset/*.json"))
+    return [*stored, *glue_keys(folder), *bundled_keys()]
 
 
 def _model_keys() -> list[str]:

@@ -14,7 +14,9 @@ class EvaluateConfig:
     model_key: str = shared.model_key()
     dataset_key: str = shared.dataset_key()
     completion_key: str | None = option(
-        None, "Kind of prompt: zs, zs_cot, fs_cot, or ft_... of a fine-tuned model, whose own is the default."
+        None,
+        "Kind of prompt: zs, zs_cot, fs_cot, or ft_... or classify of a fine-tuned model, whose own is the"
+        " default.",
     )
     finetune_key: str | None = shared.finetune_key("Training data of the student.")
     train_key: str = option("lora", "Way of training of the student.")

@@ -69,6 +69,10 @@ class AdapterOptions:
         "With --method full only these layers: names or ends of names, such as layers.29.mlp or *.q_proj,"
         " or last-2 for the last two blocks.",
     )
+    freeze_head: bool = option(
+        False,
+        "Leave the head as it is; where it shares its weights with the token embeddings, these as well.",
+    )
     load_model_dir: Path | None = option(
         None,
         "Start from this adapter, with its own alpha and targets; with --method full from this model.",

@@ -6,6 +6,7 @@ from types import MappingProxyType
 
 from finetune_cot.artifacts.completions import Completion
 from finetune_cot.errors import UsageError
+from finetune_cot.evaluation.labels import LABELS
 from finetune_cot.evaluation.mathematics import math_rules
 from finetune_cot.evaluation.published import PUBLISHED
 from finetune_cot.evaluation.reading import Rules, after_first
@@ -52,7 +53,7 @@ def check_completion(
     Raises:
         UsageError: there is no such checker or template, or the checker's package is not installed.
     """
-    rules = _rules(checker)
+    rules = LABELS if answer_format.kind in ("label", "score") else _rules(checker)
     prefixes = answer_prefixes(template)
     gold = rules.read_gold(completion.answer, answer_format)
     reading = rules.read_completion(completion.completion, prefixes, answer_format)

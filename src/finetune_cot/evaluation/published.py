@@ -23,7 +23,7 @@ def _candidates(text: str, answer_format: AnswerFormat) -> list[str]:
         case "yes_no":
             words = re.sub(r"[\"'.\s:,]", " ", text.lower()).split(" ")
             return [word for word in words if word in ("yes", "no")]
-        case "letters":
+        case _:
             return [re.sub(r"[\"'.\s]", "", text)]
 
 

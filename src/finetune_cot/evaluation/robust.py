@@ -34,7 +34,7 @@ def _candidates(text: str, answer_format: AnswerFormat) -> list[str]:
             return _numbers(text)
         case "yes_no":
             return [word.lower() for word in _YES_OR_NO.findall(text)]
-        case "letters":
+        case _:
             return phrases(text)
 
 

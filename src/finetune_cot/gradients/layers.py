@@ -18,6 +18,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
+from finetune_cot.models.naming import weight_name
+
 Rule = Callable[[Any, Tensor, Tensor], Tensor]
 """Layer, its input and its output's gradient -> the parameter's gradients, ``[samples, *shape]``."""
 
@@ -103,14 +105,9 @@ class TrainableLayer:
         return type(self.layer).__name__
 
 
-def parameter_name(name: str) -> str:
-    """Name of a parameter in a file: without that of PEFT's adapter, as in `training.weights`."""
-    return name.replace(".default.", ".")
-
-
 def trainable_layers(model: nn.Module) -> list[TrainableLayer]:
     """Layers that own trainable parameters, with their rules; a shared parameter has one name everywhere."""
-    names = {parameter: parameter_name(name) for name, parameter in model.named_parameters()}
+    names = {parameter: weight_name(name) for name, parameter in model.named_parameters()}
     special = tuple(_special_adapters(model))
     vocabulary = _token_embedding(model)
     found = []

@@ -2,6 +2,9 @@
 
 With y the label and l = logsumexp over the other tokens' logits, the margin is z_y - l, its gradient on the
 logits onehot(y) - softmax(others), and the loss log(1 + exp(-margin)): no division, no clamp, no 1 - p.
+
+For a classifier a row is a sample, and the other tokens are the other labels of its task. A score has no
+odds: its loss is the squared error, and its margin counts as 0.
 """
 
 from dataclasses import dataclass
@@ -12,7 +15,7 @@ import torch.nn.functional as functional
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from finetune_cot.batches.collation import Batch
+from finetune_cot.batches.collation import Batch, Choices
 from finetune_cot.batches.encoding import IGNORED
 
 Quantity = Literal["margin", "loss"]
@@ -45,8 +48,54 @@ class TokenMargins:
     """Of each row's margin or loss, on its logits or on the hidden state that they were computed from."""
 
 
+@dataclass(frozen=True)
+class RowGradients:
+    """Margins and losses of rows of logits, and the gradient of one of them on the logits."""
+
+    margins: Float[Tensor, " rows"]
+    losses: Float[Tensor, " rows"]
+    gradient: Float[Tensor, "rows vocabulary"]
+
+
+def row_gradients(
+    logits: Float[Tensor, "rows vocabulary"],
+    targets: Int[Tensor, " rows"],
+    quantity: Quantity,
+    choices: Choices | None = None,
+) -> RowGradients:
+    """Margins, losses and gradients on the logits.
+
+    Args:
+        logits: In float32; their memory is used for the gradient. Of a classifier minus infinity at labels
+            that are none of the sample's task.
+        targets: The label of each row.
+        quantity: What is differentiated.
+        choices: What a classifier is to say.
+    """
+    own = logits.gather(1, targets[:, None])[:, 0]
+    found = margins_(logits, targets)
+    gradient = found.gradient * outer_derivative(found.margins, quantity)[:, None]
+    losses = losses_of(found.margins)
+    if choices is None or choices.scores.isnan().all():
+        return RowGradients(found.margins, losses, gradient)
+    is_class, errors = choices.scores.isnan(), own - choices.scores.nan_to_num()
+    on_score = torch.zeros_like(gradient).scatter_(1, targets[:, None], 2 * errors[:, None])
+    return RowGradients(
+        torch.where(is_class, found.margins, 0.0),
+        torch.where(is_class, losses, errors**2),
+        torch.where(is_class[:, None], gradient, on_score),
+    )
+
+
 def label_rows(batch: Batch, *, encoder_decoder: bool) -> LabelRows:
-    """Rows of a batch: a decoder predicts at position t - 1, an encoder-decoder's decoder at t."""
+    """Rows of a batch: a decoder predicts at position t - 1, an encoder-decoder's decoder at t.
+
+    A classifier predicts once for a sample, at a position of its own.
+    """
+    if batch.choices:
+        sample = torch.arange(len(batch.labels), device=batch.labels.device)
+        once = torch.ones_like(sample)
+        return LabelRows(sample, torch.zeros_like(sample), batch.labels[:, 0], once)
     if encoder_decoder:
         labels, real = batch.labels, torch.ones_like(batch.labels)
     else:

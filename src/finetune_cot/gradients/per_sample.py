@@ -17,18 +17,19 @@ from torch import Tensor, nn
 
 from finetune_cot.batches.collation import Batch
 from finetune_cot.errors import DataError, ModelError
-from finetune_cot.gradients.layers import TrainableLayer, parameter_name, trainable_layers
+from finetune_cot.gradients.layers import TrainableLayer, trainable_layers
 from finetune_cot.gradients.margins import (
     LabelRows,
     Quantity,
     head_gradients,
     label_rows,
     losses_of,
-    margins_,
-    outer_derivative,
     padded_positions,
+    row_gradients,
 )
+from finetune_cot.models.classification import class_logits, without_wrapper
 from finetune_cot.models.loading import quiet_transformers
+from finetune_cot.models.naming import weight_name
 
 _GROUP_NUMBERS = 1 << 25
 """Numbers of per-sample gradients of a parameter that are in memory at a time: 128 MB."""
@@ -81,23 +82,24 @@ class Recorder:
         autocast: Number format that a mixed precision computes in.
 
     Raises:
-        ModelError: nothing of the model is trainable, or it has no head.
+        ModelError: nothing of the model is trainable.
     """
 
     def __init__(self, model: Any, projector: Features, autocast: torch.dtype | None = None) -> None:
         self._model = model
-        self._base = model.get_base_model() if hasattr(model, "get_base_model") else model
+        self._base = without_wrapper(model)
         self._projector = projector
         self._autocast = autocast
         self._layers = trainable_layers(model)
         self._parameters = {
-            parameter_name(name): value for name, value in model.named_parameters() if value.requires_grad
+            weight_name(name): value for name, value in model.named_parameters() if value.requires_grad
         }
         self._head: Any = self._base.get_output_embeddings()
+        """None of a classifier, whose head is computed with the model."""
+        blocks = [part for part in model.modules() if isinstance(part, nn.ModuleList)]
+        self._in_blocks = {layer for block in blocks for layer in block.modules()}
         if not self._parameters:
             raise ModelError("has no trainable parameters", where="model", remedy="load or add an adapter")
-        if self._head is None:
-            raise ModelError("has no language-modelling head", where="model", remedy="use a language model")
         self._slow = {place for place, found in enumerate(self._layers) if found.rules is None}
         self._pass: _Pass | None = None
         self._closing = contextlib.ExitStack()
@@ -117,10 +119,10 @@ class Recorder:
         """
         rows = label_rows(batch, encoder_decoder=self._base.config.is_encoder_decoder)
         _check(rows.counts > 0, batch, DataError, "has no label token", "drop it, or allow longer samples")
-        found, margins = self._all_samples(batch, rows, quantity)
+        found, margins, losses = self._all_samples(batch, rows, quantity)
         if found.unfit:
             self._slow |= found.unfit
-            found, margins = self._all_samples(batch, rows, quantity)
+            found, margins, losses = self._all_samples(batch, rows, quantity)
         # Sums, not means, go through the backward pass: half precision would lose the small ones.
         features = found.features / rows.counts[:, None]
         means = rows.mean(margins)
@@ -130,9 +132,7 @@ class Recorder:
         finite = features.isfinite().all(dim=1)
         _check(finite, batch, ModelError, "has a gradient that is not a number", _PRECISION)
         targets = batch.labels.numel() if self._base.config.is_encoder_decoder else 0
-        return SampleGradients(
-            features, rows.mean(losses_of(margins)), means, tokens=batch.input_ids.numel() + targets
-        )
+        return SampleGradients(features, rows.mean(losses), means, tokens=batch.input_ids.numel() + targets)
 
     def close(self) -> None:
         """Take the hooks away and make the parameters trainable again."""
@@ -143,7 +143,7 @@ class Recorder:
         self._closing.callback(lambda: self._model.train(training))
         self._model.eval()
         # The head can be computed on its own if it is frozen and nothing comes after it.
-        frozen = not any(parameter.requires_grad for parameter in self._head.parameters())
+        frozen = self._head is not None and not any(item.requires_grad for item in self._head.parameters())
         for parameter in self._parameters.values():
             self._closing.callback(parameter.requires_grad_, True)
             parameter.requires_grad_(False)
@@ -176,7 +176,9 @@ class Recorder:
             now = self._pass
             if now is None or place in self._slow:
                 return None
-            if not args or output.dim() < 3 or len(args[0]) != len(now.features):
+            # Beside the blocks, a classifier's layers see one row a sample; within, such a row is a token.
+            axes = 3 if self._head is not None or layer in self._in_blocks else 2
+            if not args or output.dim() < axes or len(args[0]) != len(now.features):
                 now.unfit.add(place)
                 return None
             now.watched += 1
@@ -191,9 +193,9 @@ class Recorder:
         return keep
 
     def _add(self, features: Tensor, known: TrainableLayer, x: Tensor, e: Tensor) -> None:
-        e = e.float().flatten(1, -2)
+        e = _by_token(e.float())
         if x.is_floating_point():
-            x = x.float().flatten(1, -2)
+            x = _by_token(x.float())
         one_by_one = {name for place in self._slow for name in self._layers[place].names.values()}
         for own_name, name in known.names.items():
             if name in one_by_one:
@@ -204,13 +206,17 @@ class Recorder:
                 part = slice(start, start + group)
                 self._projector.add(features[part], name, rule(known.layer, x[part], e[part]).flatten(1))
 
-    def _all_samples(self, batch: Batch, rows: LabelRows, quantity: Quantity) -> tuple[_Pass, Tensor]:
-        """One forward and one backward pass; features of sums over the label tokens, margins by token."""
+    def _all_samples(self, batch: Batch, rows: LabelRows, quantity: Quantity) -> tuple[_Pass, Tensor, Tensor]:
+        """One forward and one backward pass; features of sums over the label tokens.
+
+        Returns:
+            The pass, and margins and losses by token.
+        """
         device = batch.input_ids.device
         now = self._pass = _Pass(torch.zeros(len(batch.input_ids), self._projector.width, device=device))
         try:
             start = self._head_by_itself if self._head_alone else self._head_within
-            output, gradient, margins = start(batch, rows, quantity)
+            output, gradient, margins, losses = start(batch, rows, quantity)
             if output.requires_grad:
                 torch.autograd.backward(output, gradient)
         finally:
@@ -220,12 +226,12 @@ class Recorder:
                 "none of the trainable layers took part in the forward pass",
                 remedy="unmerge and enable the adapter",
             )
-        return now, margins
+        return now, margins, losses
 
     def _head_by_itself(
         self, batch: Batch, rows: LabelRows, quantity: Quantity
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Hidden states, the gradient on them, and margins; the model's own head sees no row at all."""
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Hidden states, the gradient on them, margins and losses; the model's own head sees no row."""
         kept: list[Tensor] = []
 
         def take(head: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -239,36 +245,39 @@ class Recorder:
         found = head_gradients(self._head, labelled, rows.target, quantity, self._autocast)
         gradient = torch.zeros_like(hidden)
         gradient[rows.sample, rows.position] = found.gradient
-        return hidden, gradient, found.margins
+        return hidden, gradient, found.margins, losses_of(found.margins)
 
     def _head_within(
         self, batch: Batch, rows: LabelRows, quantity: Quantity
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits at label positions, the gradient on them, and margins."""
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Logits at label positions, the gradient on them, margins and losses."""
         positions, real = padded_positions(rows)
         samples = torch.arange(len(positions), device=positions.device)[:, None]
         with torch.enable_grad():
             logits = self._forward(batch, lambda head, args: (args[0][samples, positions],))
-        found = margins_(logits.detach()[real].float(), rows.target)
+        found = row_gradients(logits.detach()[real].float(), rows.target, quantity, batch.choices)
         gradient = torch.zeros_like(logits)
-        scaled = found.gradient * outer_derivative(found.margins, quantity)[:, None]
-        gradient[real] = scaled.to(gradient.dtype)
-        return logits, gradient, found.margins
+        gradient[real] = found.gradient.to(gradient.dtype)
+        return logits, gradient, found.margins, found.losses
 
     def _forward(self, batch: Batch, before_head: Callable[..., Any] | None = None) -> Tensor:
-        """The model's logits."""
-        inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask, "use_cache": False}
+        """The model's logits; of a classifier with an axis for the one label of each sample."""
+        inputs = batch.inputs
+        if not batch.attention_mask[:, 0].all() and _takes(self._base, "position_ids"):
+            inputs["position_ids"] = (batch.attention_mask.cumsum(dim=1) - 1).clamp(min=0)
+        computing = torch.autocast(
+            batch.input_ids.device.type, self._autocast, enabled=self._autocast is not None
+        )
+        if batch.choices:
+            with computing:
+                return class_logits(self._model, inputs, batch.choices.allowed)[:, None]
         if self._base.config.is_encoder_decoder:
             shift = self._base.prepare_decoder_input_ids_from_labels
             inputs["decoder_input_ids"] = shift(labels=batch.labels)
-        elif not batch.attention_mask[:, 0].all() and _takes(self._base, "position_ids"):
-            inputs["position_ids"] = (batch.attention_mask.cumsum(dim=1) - 1).clamp(min=0)
         handle = self._head.register_forward_pre_hook(before_head) if before_head else None
         try:
-            with torch.autocast(
-                batch.input_ids.device.type, self._autocast, enabled=self._autocast is not None
-            ):
-                logits: Tensor = self._model(**inputs).logits
+            with computing:
+                logits: Tensor = self._model(**inputs, use_cache=False).logits
         finally:
             if handle:
                 handle.remove()
@@ -278,17 +287,12 @@ class Recorder:
         self, batch: Batch, place: int, quantity: Quantity, features: Tensor, margin: Tensor
     ) -> None:
         """Add the gradients on the parameters of layers without rules, by autograd on one sample alone."""
-        alone = slice(place, place + 1)
-        one = batch._replace(
-            input_ids=batch.input_ids[alone],
-            attention_mask=batch.attention_mask[alone],
-            labels=batch.labels[alone],
-        )
+        one = batch.only(place)
         rows = label_rows(one, encoder_decoder=self._base.config.is_encoder_decoder)
         names = sorted({name for slow in self._slow for name in self._layers[slow].names.values()})
         parameters = [self._parameters[name].requires_grad_() for name in names]
         try:
-            logits, gradient, margins = self._head_within(one, rows, quantity)
+            logits, gradient, margins, _ = self._head_within(one, rows, quantity)
             grads = torch.autograd.grad(logits, parameters, gradient, allow_unused=True)
         finally:
             for parameter in parameters:
@@ -357,6 +361,11 @@ def _check(fine: Tensor, batch: Batch, kind: type[DataError | ModelError], what:
     if not fine.all():
         place = int((~fine).nonzero()[0, 0])
         raise kind(f"sample {batch.sample_indices[place]} {what}", where=batch.tasks[place], remedy=remedy)
+
+
+def _by_token(values: Tensor) -> Tensor:
+    """Rows with an axis of tokens between samples and features; a row a sample is one token."""
+    return values[:, None] if values.dim() == 2 else values.flatten(1, -2)
 
 
 def _takes(model: Any, argument: str) -> bool:

@@ -12,11 +12,14 @@ from typing import Any
 import torch
 
 from finetune_cot.errors import ModelError, UsageError
+from finetune_cot.models.classification import is_classifier
 from finetune_cot.models.loading import quiet_transformers
 
 ADAPTER_NAME = "finetune_cot"
 """What the adapters library calls ours."""
 BOTTLENECK_WEIGHTS = "adapter.safetensors"
+HEAD_FILES = ("model_head.safetensors", "head_config.json")
+"""A classifier's head beside its adapter, as the adapters library has it."""
 
 
 def require_adapters(where: object) -> None:
@@ -85,10 +88,14 @@ def adapter_parameters(model: Any) -> dict[str, torch.nn.Parameter]:
 
 
 def write_bottleneck(model: Any, folder: Path) -> None:
-    """Write the adapter on a model as the adapters library does, with its base's name as PEFT has it."""
+    """Write the adapter on a model, and a classifier's head, as the adapters library does.
+
+    Its base is named as PEFT has it.
+    """
     (name,) = model.adapters_config.adapters
     about = {"base_model_name_or_path": model.model_name}
-    model.save_adapter(str(folder), name, meta_dict=about, with_head=False, use_safetensors=True)
+    with_head = is_classifier(model)
+    model.save_adapter(str(folder), name, meta_dict=about, with_head=with_head, use_safetensors=True)
 
 
 @contextlib.contextmanager

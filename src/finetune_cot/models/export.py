@@ -12,13 +12,21 @@ from jaxtyping import Float
 from torch import Tensor
 
 from finetune_cot.errors import ModelError
-from finetune_cot.models.bottleneck import BOTTLENECK_WEIGHTS, is_bottleneck, quiet_adapters
+from finetune_cot.models.bottleneck import BOTTLENECK_WEIGHTS, HEAD_FILES, is_bottleneck, quiet_adapters
+from finetune_cot.models.classification import is_classifier
 from finetune_cot.models.embedded import embedded_model_folder
 from finetune_cot.models.finetuned import ADAPTER_CONFIG, ADAPTER_WEIGHTS, read_weights
-from finetune_cot.models.loading import LoadedModel, model_folder, quiet_transformers, told_as_model_error
+from finetune_cot.models.loading import (
+    LoadedModel,
+    auto_class,
+    model_folder,
+    quiet_transformers,
+    told_as_model_error,
+)
 from finetune_cot.models.registry import resolve
 from finetune_cot.models.safety import read_object
 from finetune_cot.models.writing import disk_errors
+from finetune_cot.tasks.label_space import LabelSpace
 
 PROBES = (
     "Q: Ann has 3 apples and buys 4 more. How many apples does she have?\nA: Let's think step by step.",
@@ -50,10 +58,17 @@ def write_whole_model(model: Any, folder: Path, source: Path, dtype: str) -> Non
     """
     with disk_errors(), quiet_transformers():
         model.to(getattr(torch, dtype)).save_pretrained(folder)
-    config = read_object(source / "config.json")
+    config = {**read_object(source / "config.json"), **_about_head(read_object(folder / "config.json"))}
     config.pop("torch_dtype", None)
     _write_object(folder / "config.json", {**config, "dtype": dtype})
     _copy_tokenizer(source, folder)
+
+
+def _about_head(written: Mapping[str, Any]) -> dict[str, Any]:
+    """What a classifier's configuration says and its base model's does not."""
+    is_classifier = any("SequenceClassification" in name for name in written.get("architectures") or ())
+    own = ("architectures", "id2label", "label2id", "pad_token_id") if is_classifier else ()
+    return {name: written[name] for name in own if name in written}
 
 
 def write_adapter(adapter: Path, folder: Path, base_name: str, dtype: str) -> None:
@@ -77,6 +92,7 @@ def write_adapter(adapter: Path, folder: Path, base_name: str, dtype: str) -> No
     with disk_errors():
         save_file(weights, folder / file, metadata=about)
     _write_object(folder / ADAPTER_CONFIG, config)
+    _copy(adapter, folder, HEAD_FILES)
     _copy_tokenizer(model_folder(base_name)[0], folder)
 
 
@@ -92,8 +108,12 @@ def probe_logits(loaded: LoadedModel) -> list[Float[Tensor, "tokens vocabulary"]
         return [_logits(loaded.model, loaded.tokenizer, text) for text in PROBES]
 
 
-def exported_logits(folder: Path) -> list[Float[Tensor, "tokens vocabulary"]]:
+def exported_logits(folder: Path, labels: LabelSpace | None) -> list[Float[Tensor, "tokens vocabulary"]]:
     """Logits on the probes of an exported folder, loaded by plain transformers or PEFT.
+
+    Args:
+        folder: What was exported.
+        labels: The labels of a classifier; None of a language model.
 
     Raises:
         ModelError: they cannot load it.
@@ -101,7 +121,8 @@ def exported_logits(folder: Path) -> list[Float[Tensor, "tokens vocabulary"]]:
     from transformers import AutoTokenizer
 
     with quiet_adapters(), told_as_model_error(folder):
-        model = _plain_adapted(folder) if (folder / ADAPTER_CONFIG).is_file() else _plain_model(str(folder))
+        is_adapter = (folder / ADAPTER_CONFIG).is_file()
+        model = _plain_adapted(folder, labels) if is_adapter else _plain_model(str(folder), labels)
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         return [_logits(model.eval(), tokenizer, text) for text in PROBES]
 
@@ -134,9 +155,9 @@ def max_difference(
     return largest
 
 
-def _plain_adapted(folder: Path) -> Any:
+def _plain_adapted(folder: Path, labels: LabelSpace | None) -> Any:
     config = read_object(folder / ADAPTER_CONFIG)
-    model = _plain_model(config["base_model_name_or_path"])
+    model = _plain_model(config["base_model_name_or_path"], labels)
     if is_bottleneck(config):
         import adapters
 
@@ -148,18 +169,20 @@ def _plain_adapted(folder: Path) -> Any:
     return PeftModel.from_pretrained(model, str(folder))
 
 
-def _plain_model(name: str) -> Any:
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
+def _plain_model(name: str, labels: LabelSpace | None) -> Any:
+    from transformers import AutoConfig
 
-    is_encoder_decoder = AutoConfig.from_pretrained(name, trust_remote_code=False).is_encoder_decoder
-    kind: Any = AutoModelForSeq2SeqLM if is_encoder_decoder else AutoModelForCausalLM
-    return kind.from_pretrained(name, trust_remote_code=False, use_safetensors=True)
+    config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+    about = {"num_labels": len(labels.names)} if labels else {}
+    kind = auto_class(config, labels)
+    return kind.from_pretrained(name, trust_remote_code=False, use_safetensors=True, **about)
 
 
 def _logits(model: Any, tokenizer: Any, text: str) -> Float[Tensor, "tokens vocabulary"]:
     inputs = tokenizer(text, return_tensors="pt").input_ids.to(model.device)
     # An encoder-decoder reads the text and is asked to repeat it.
-    target = {"labels": inputs} if model.config.is_encoder_decoder else {}
+    repeats = model.config.is_encoder_decoder and not is_classifier(model)
+    target = {"labels": inputs} if repeats else {}
     with torch.inference_mode():
         logits: Tensor = model(input_ids=inputs, **target).logits[0]
     return logits.float().cpu()
@@ -167,7 +190,11 @@ def _logits(model: Any, tokenizer: Any, text: str) -> Float[Tensor, "tokens voca
 
 def _copy_tokenizer(source: Path, folder: Path) -> None:
     """Copy tokenizer and generation config as they are, where the source has them."""
-    for pattern in (*_TOKENIZER_FILES, _GENERATION_CONFIG):
+    _copy(source, folder, (*_TOKENIZER_FILES, _GENERATION_CONFIG))
+
+
+def _copy(source: Path, folder: Path, patterns: Sequence[str]) -> None:
+    for pattern in patterns:
         for file in source.glob(pattern):
             shutil.copyfile(file, folder / file.name)
 

@@ -11,7 +11,14 @@ from torch import Tensor
 from finetune_cot.artifacts.checkpoints import is_checkpoint, weights_folder
 from finetune_cot.artifacts.students import STUDENT_FILE, Student, read_student
 from finetune_cot.errors import ModelError
-from finetune_cot.models.bottleneck import BOTTLENECK_WEIGHTS, adapter_parameters, is_bottleneck, put_on
+from finetune_cot.models.bottleneck import (
+    BOTTLENECK_WEIGHTS,
+    HEAD_FILES,
+    adapter_parameters,
+    is_bottleneck,
+    put_on,
+)
+from finetune_cot.models.classification import head_parameters
 from finetune_cot.models.loading import (
     LoadedModel,
     load_folder,
@@ -24,6 +31,7 @@ from finetune_cot.models.loading import (
 )
 from finetune_cot.models.registry import resolve
 from finetune_cot.models.safety import read_object
+from finetune_cot.tasks.label_space import labels_of
 
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
@@ -56,7 +64,12 @@ def load_finetuned(
     if (weights / ADAPTER_CONFIG).is_file():
         base_key = _base_of_adapter(weights, student, model_key)
         # Merging rounds, so that it is done in float32 whatever the precision is.
-        base = load_model(base_key, precision="32-true" if merged else precision, device=device)
+        base = load_model(
+            base_key,
+            precision="32-true" if merged else precision,
+            device=device,
+            labels=labels_of(student),
+        )
         loaded = with_adapter(base, weights, merged=merged)
         return replace(loaded, model=loaded.model.to(weights_dtype(precision)), precision=precision)
     if not (weights / "config.json").is_file():
@@ -134,7 +147,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 def _with_bottleneck(base: LoadedModel, folder: Path, described: Mapping[str, Any]) -> LoadedModel:
     weights, model = read_weights(folder / BOTTLENECK_WEIGHTS), base.model
     put_on(model, str(described.get("name")), described["config"], base_name=base.base_name, where=folder)
-    parameters = adapter_parameters(model)
+    if base.labels:
+        weights |= read_weights(folder / HEAD_FILES[0])
+    parameters = {**adapter_parameters(model), **head_parameters(model)}
     _check_fit(parameters, weights, folder / BOTTLENECK_WEIGHTS, base.base_name)
     with torch.no_grad():
         for name, parameter in parameters.items():
@@ -201,4 +216,5 @@ def _load_whole(
         device=target,
         tokenizer_folder=tokenizer,
         exact=True,
+        labels=labels_of(student),
     )

@@ -10,10 +10,12 @@ from typing import Any, Literal
 import torch
 
 from finetune_cot.errors import ModelError, UsageError
+from finetune_cot.models.classification import head_parameters, label_config, seeded_head
 from finetune_cot.models.embedded import embedded_model_folder
 from finetune_cot.models.hub import fetch_model
 from finetune_cot.models.registry import resolve
 from finetune_cot.models.safety import check_model_folder
+from finetune_cot.tasks.label_space import LabelSpace
 
 ModelType = Literal["decoder", "encoder_decoder"]
 
@@ -47,15 +49,26 @@ class LoadedModel:
     """Where the base model came from: the embedded model's name, a folder's path, or a name on the hub."""
     device: torch.device
     precision: str = "32-true"
+    labels: LabelSpace | None = None
+    """What the rows of a classifier's head mean; None of a language model."""
 
 
-def load_model(model_key: str, *, precision: str = "32-true", device: str = "auto") -> LoadedModel:
+def load_model(
+    model_key: str,
+    *,
+    precision: str = "32-true",
+    device: str = "auto",
+    labels: LabelSpace | None = None,
+    seed: int = 0,
+) -> LoadedModel:
     """Load a base model: the embedded one, a folder, or one of the Hugging Face hub.
 
     Args:
         model_key: Alias, path or name on the hub.
         precision: Number format, by Lightning's names.
         device: Where it shall run, such as ``auto``, ``cpu`` or ``cuda:1``.
+        labels: Labels of a new head, which makes a classifier of it; None for a language model.
+        seed: Seed of the new head.
 
     Raises:
         ModelError: the model is not there, not safe to load, torn or of a kind that cannot generate.
@@ -63,7 +76,7 @@ def load_model(model_key: str, *, precision: str = "32-true", device: str = "aut
     """
     target = pick_device(device)
     folder, name = model_folder(model_key)
-    return load_folder(folder, base_name=name, precision=precision, device=target)
+    return load_folder(folder, base_name=name, precision=precision, device=target, labels=labels, seed=seed)
 
 
 def model_folder(model_key: str) -> tuple[Path, str]:
@@ -88,8 +101,10 @@ def load_folder(
     device: torch.device,
     tokenizer_folder: Path | None = None,
     exact: bool = False,
+    labels: LabelSpace | None = None,
+    seed: int = 0,
 ) -> LoadedModel:
-    """Load a whole model from its folder; every weight must be there.
+    """Load a whole model from its folder; every weight must be there, but for those of a new head.
 
     Args:
         folder: Folder with configuration and safetensors.
@@ -97,16 +112,22 @@ def load_folder(
         precision: Number format, by Lightning's names.
         device: Where it shall run.
         tokenizer_folder: Where the tokenizer lies, if not in the same folder.
-        exact: Whether weights that are left over are an error too; authors of hub models leave some.
+        exact: Whether weights that are left over, or a new head, are an error too; authors of hub models
+            leave some.
+        labels: Labels of a classifier's head; None for a language model.
+        seed: Seed of a new head.
 
     Raises:
         ModelError: it is not safe to load, torn, incomplete, or of a kind that cannot generate.
     """
     check_model_folder(folder)
-    with quiet_transformers(), told_as_model_error(folder):
-        model = _load_weights(folder, weights_dtype(precision), exact)
+    with quiet_transformers(), told_as_model_error(folder), seeded_head(labels, seed):
+        model = _load_weights(folder, weights_dtype(precision), exact, labels)
         tokenizer = _load_tokenizer(tokenizer_folder or folder)
-    model.generation_config = _token_ids_only(model.generation_config)
+    if labels:
+        model.config.pad_token_id = tokenizer.pad_token_id  # by which decoders find the end of a text
+    else:
+        model.generation_config = _token_ids_only(model.generation_config)
     return LoadedModel(
         model=model.to(device).eval(),
         tokenizer=tokenizer,
@@ -114,6 +135,7 @@ def load_folder(
         base_name=base_name,
         device=device,
         precision=precision,
+        labels=labels,
     )
 
 
@@ -192,12 +214,13 @@ _AGAIN = "see that it is a whole text model, or download or export it again"
 _SMALLER = "try --precision bf16-true, a smaller model, or --device cpu"
 
 
-def _load_weights(folder: Path, dtype: torch.dtype, exact: bool) -> Any:
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
+def _load_weights(folder: Path, dtype: torch.dtype, exact: bool, labels: LabelSpace | None) -> Any:
+    from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    kind: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-    model, info = kind.from_pretrained(
+    if labels:
+        config.update(label_config(labels))
+    model, info = auto_class(config, labels).from_pretrained(
         folder,
         config=config,
         dtype=dtype,
@@ -206,10 +229,21 @@ def _load_weights(folder: Path, dtype: torch.dtype, exact: bool) -> Any:
         local_files_only=True,
         output_loading_info=True,
     )
-    _refuse(sorted(info["missing_keys"]), "missing", folder)
+    new = () if exact else head_parameters(model)
+    _refuse(sorted(key for key in info["missing_keys"] if key not in new), "missing", folder)
     if exact:
         _refuse(sorted(info["unexpected_keys"]), "left over", folder)
     return model
+
+
+def auto_class(config: Any, labels: LabelSpace | None) -> Any:
+    """The class by which transformers loads such a model."""
+    import transformers
+
+    module: Any = transformers
+    if labels:
+        return module.AutoModelForSequenceClassification
+    return module.AutoModelForSeq2SeqLM if config.is_encoder_decoder else module.AutoModelForCausalLM
 
 
 def _refuse(keys: list[str], kind: str, folder: Path) -> None:

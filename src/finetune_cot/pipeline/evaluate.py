@@ -12,6 +12,7 @@ from finetune_cot.config.shared import ANSWER_TOKENS, REASONING_TOKENS
 from finetune_cot.errors import ArtifactError, UsageError
 from finetune_cot.evaluation.checkers import Verdict, check_completion
 from finetune_cot.evaluation.scores import score_questions
+from finetune_cot.pipeline.classifying import check_classifier, classifier_maker, task_metrics
 from finetune_cot.pipeline.completing import (
     Outcome,
     complete,
@@ -79,6 +80,8 @@ class EvaluateResult:
     checker: str
     split: str
     tasks: tuple[TaskScore, ...] = ()
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """Of a task of GLUE, its own ones by name; None under ``--json`` where one is not defined."""
     failures: Mapping[str, int] = field(default_factory=dict)
     """How many requests failed, by reason."""
     plan: Plan | None = None
@@ -100,6 +103,7 @@ def evaluate(config: EvaluateConfig) -> EvaluateResult:
     running = start("evaluate", to_plain(config))
     subject = _subject(config)
     dataset = load_dataset(config.dataset_key, config.data_dir)
+    check_classifier(subject, dataset, config.completion_key)
     completion_key = config.completion_key or own_completion_key(subject, dataset.key, config.saved_dir)
     found, subject = locate(subject, completion_key, dataset.key, config.saved_dir)
     known, there = there_already(found)
@@ -115,12 +119,13 @@ def evaluate(config: EvaluateConfig) -> EvaluateResult:
     if is_outdated(job, known, _firm(config, job), config.overwrite):
         there = {}
     if config.generate and not config.dry_run:
-        outcome = complete(job, there, teacher_maker(config, subject), running, config.overwrite)
+        maker = classifier_maker(config, subject) if subject.labels else teacher_maker(config, subject)
+        outcome = complete(job, there, maker, running, config.overwrite)
     else:
         outcome = Outcome(requested(job, there), frozenset(), {})
         _tell_missing(config, job, outcome)
     tell_other_questions(requests, outcome.completions)
-    result = _scored(config, dataset, job, outcome)
+    result = _scored(config, subject, dataset, job, outcome)
     return replace(result, plan=_plan(config, job, subject, outcome)) if config.dry_run else result
 
 
@@ -140,7 +145,7 @@ def _subject(config: EvaluateConfig) -> Subject:
     if config.finetune_key:
         return student_subject(
             config.model_key,
-            config.finetune_key,
+            config.finetune_key.replace("glue/", "glue-"),
             config.train_key,
             config.run,
             config.epoch,
@@ -207,7 +212,9 @@ def _plan(config: EvaluateConfig, job: Job, subject: Subject, outcome: Outcome) 
     return estimate(job, absent)
 
 
-def _scored(config: EvaluateConfig, dataset: Dataset, job: Job, outcome: Outcome) -> EvaluateResult:
+def _scored(
+    config: EvaluateConfig, subject: Subject, dataset: Dataset, job: Job, outcome: Outcome
+) -> EvaluateResult:
     verdicts: dict[str, dict[int, list[Verdict]]] = {}
     for request in job.requests:
         if completion := outcome.completions.get(request.key):
@@ -235,5 +242,6 @@ def _scored(config: EvaluateConfig, dataset: Dataset, job: Job, outcome: Outcome
         tasks=tuple(
             TaskScore(name, one.n, one.correct, one.accuracy, one.stderr) for name, one in tasks.items()
         ),
+        metrics=task_metrics(subject.labels, dataset, outcome.completions) if subject.labels else {},
         failures=outcome.failures,
     )

@@ -206,8 +206,10 @@ def _export(config: ExportHfConfig, source: _Source, running: RunningCommand) ->
             model = loaded.model.merge_and_unload() if source.is_adapter else loaded.model
             write_whole_model(model, folder, base, config.dtype)
             del model
+        labels = loaded.labels
         del loaded
-        difference = max_difference(before, exported_logits(folder), where=source.path, dtype=config.dtype)
+        after = exported_logits(folder, labels)
+        difference = max_difference(before, after, where=source.path, dtype=config.dtype)
         write_json_atomic(folder / _COMPARISON, {"max_logit_difference": difference})
         if source.student:
             write_student(folder / STUDENT_FILE, source.student)

@@ -137,11 +137,11 @@ def load_stepping_model(config: EstimateConfig, gradients: TakenGradients) -> St
     pretrained = header.origin["meta-training"] == "none"
     at_point = changed(config, compute_pretrained_outputs=pretrained, points=(point,))
     meta = find_meta_training(at_point, gradients.trained)
-    model, loaded = load_trainable(changed(config, load_model_dir=None), device)
+    data = gradients.data
+    model, loaded = load_trainable(changed(config, load_model_dir=None), device, data.labels)
     origin = gradients_origin(config, meta, loaded)
     # Losses may well be measured in another precision than gradients were taken in.
     check_origin(gradients.folder, header.origin, {k: v for k, v in origin.items() if k != "precision"})
-    data = gradients.data
     dev = encode_parts(divide(data, config), data.template, config.max_length, loaded).dev
     if [item.sample_index for item in dev] != gradients.store.sample_index[gradients.store.is_dev].tolist():
         raise ArtifactError(

@@ -161,8 +161,10 @@ def _set_weights(model: Any, weights: Mapping[str, "Tensor"]) -> None:
     """As ``set_trainable_weights``, for a model that is being recorded, in which nothing is trainable."""
     import torch
 
+    from finetune_cot.models.naming import weight_name
+
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            own = weights.get(name.replace(".default.", "."))
+            own = weights.get(weight_name(name))
             if own is not None:
                 parameter.copy_(own)

@@ -25,6 +25,7 @@ from finetune_cot.config.options import to_plain
 from finetune_cot.errors import UsageError
 from finetune_cot.models.registry import check_available
 from finetune_cot.pipeline.approximation import ErrorAtDistance, check_approximation
+from finetune_cot.pipeline.classifying import check_scores
 from finetune_cot.pipeline.gradient_pass import GradientWork, real_tokens, store_projector, take_shards
 from finetune_cot.pipeline.meta_points import MetaTraining, find_meta_training, point_weights, weight_norms
 from finetune_cot.pipeline.progress import say
@@ -96,6 +97,7 @@ def _grads(config: GradsConfig, ranks: Ranks) -> GradsResult:
     check_available(config.model_key)
     check_method(config)
     data = read_training_data(config)
+    check_scores(config, data)
     parts = divide(data, config)
     if config.check_approximation and not parts.dev:
         raise UsageError(
@@ -111,7 +113,7 @@ def _grads(config: GradsConfig, ranks: Ranks) -> GradsResult:
         samples = len(parts.train) + len(parts.dev)
         return GradsResult(folder, samples, 0, 0, config.project_dim, 0.0, None, 0, 0, meta.points, plan=plan)
     # The adapter as it was before any training is the pretrained model, and that is where the line begins.
-    model, loaded = load_trainable(changed(config, load_model_dir=None), device)
+    model, loaded = load_trainable(changed(config, load_model_dir=None), device, data.labels)
     found = encode_parts(parts, data.template, config.max_length, loaded)
     origin = gradients_origin(config, meta, loaded) | {
         "training samples": texts_digest(parts.train, data.template),

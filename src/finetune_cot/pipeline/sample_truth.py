@@ -245,7 +245,7 @@ def load_truth_model(plan: TruthPlan) -> TruthModel:
     """Load the model once for all subsets, and tokenize every sample."""
     from finetune_cot.training.weights import trainable_weights
 
-    model, loaded = load_trainable(plan.config, plan.device)
+    model, loaded = load_trainable(plan.config, plan.device, plan.data.labels)
     examples = encode_parts(plan.parts, plan.data.template, plan.config.max_length, loaded)
     initial = {name: weight.clone() for name, weight in trainable_weights(model).items()}
     return TruthModel(model, loaded, initial, examples)

@@ -12,6 +12,7 @@ from finetune_cot.artifacts.students import STUDENT_FILE, Student, read_student
 from finetune_cot.config.shared import DEFAULT_MODEL
 from finetune_cot.errors import ArtifactError, ModelError
 from finetune_cot.models.registry import resolve
+from finetune_cot.tasks.label_space import LabelSpace, labels_of
 
 if TYPE_CHECKING:
     from finetune_cot.models.loading import LoadedModel
@@ -34,6 +35,8 @@ class Subject:
     """Template that the student was trained on."""
     folder: Path | None = None
     """Folder of fine-tuned weights or of a whole model; None for a base model, and where there are none."""
+    labels: LabelSpace | None = None
+    """What a classifier chooses from; None of a language model."""
 
     @property
     def is_student(self) -> bool:
@@ -79,7 +82,7 @@ def student_subject(
             remedy=f"it has: {', '.join(sorted(student.checkpoints, key=int))}; see --run",
         )
     folder = weights_folder(saved_dir / checkpoint, epoch)
-    return replace(subject, template=student.template, folder=folder)
+    return replace(subject, template=student.template, folder=folder, labels=labels_of(student))
 
 
 def folder_subject(folder: Path, model_key: str, epoch: int | None = None) -> Subject:
@@ -206,6 +209,7 @@ def _told_subject(
         epoch=epoch,
         template=student.template,
         folder=weights,
+        labels=labels_of(student),
     )
 
 

@@ -48,6 +48,8 @@ class TrainResult:
     dev_loss: float | None = None
     """Mean over the dev samples of each sample's mean over its label tokens."""
     dev_loss_by_task: Mapping[str, float] = field(default_factory=dict)
+    dev_metrics: Mapping[str, float] = field(default_factory=dict)
+    """Of a classifier, by names such as ``rte_accuracy``, after the last epoch."""
     dev_loss_mean: float | None = None
     dev_loss_std: float | None = None
     """Sample standard deviation over the runs; None of a single one."""
@@ -187,6 +189,10 @@ def _summary(
         dev_loss_by_task={
             task: statistics.fmean(run.dev_loss_by_task[task] for run in runs)
             for task in first.dev_loss_by_task
+        },
+        dev_metrics={
+            name: statistics.fmean(run.dev_metrics_by_epoch[-1][name] for run in runs)
+            for name in (first.dev_metrics_by_epoch or [{}])[-1]
         },
         dev_loss_mean=dev_loss,
         dev_loss_std=statistics.stdev(dev_losses) if len(dev_losses) > 1 else None,

@@ -18,8 +18,12 @@ from finetune_cot.pipeline.progress import say
 from finetune_cot.prompts.conversation import RenderChat, conversation_segments
 from finetune_cot.prompts.segments import Segment
 from finetune_cot.prompts.templates import training_segments
+from finetune_cot.tasks.glue import TEMPLATE as CLASSIFY
+from finetune_cot.tasks.glue import glue_task_of, label_space
 from finetune_cot.tasks.instruction import Message, read_instruction_data
+from finetune_cot.tasks.label_space import LabelSpace
 from finetune_cot.tasks.reasoning import load_dataset
+from finetune_cot.tasks.sample import Sample
 from finetune_cot.tasks.splits import load_split
 
 Item = TypeVar("Item")
@@ -37,6 +41,8 @@ class TrainingText:
     answer: str = ""
     messages: tuple[Message, ...] = ()
     """The conversation; empty for a question with its answer."""
+    labelled: Sample | None = None
+    """The sample as a classifier reads it; its task is the one whose labels are chosen from."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,8 @@ class TrainingData:
     """Samples with nothing to learn: no rationale where the template needs one, or an empty answer."""
     rationales_per_question: int | None = None
     teacher: str | None = None
+    labels: LabelSpace | None = None
+    """What a classifier's head is to say; None where the model is to write."""
     groups: TaskGroups | None = None
     """What stands as tasks in place of those that the samples name, once they are divided."""
 
@@ -190,7 +198,12 @@ def trained_name(config: ModelOptions, data: TrainingData) -> str:
 
 def texts_digest(texts: Iterable[TrainingText], template: str | None) -> str:
     """SHA-256 of samples and of how they are joined."""
-    return sha256_json([template, [asdict(text) for text in texts]])
+    return sha256_json([template, [_told(text) for text in texts]])
+
+
+def _told(text: TrainingText) -> dict[str, Any]:
+    # Samples that are no classifier's are told as they were before there were any.
+    return {name: value for name, value in asdict(text).items() if name != "labelled" or value}
 
 
 def _finetune_data(config: DataOptions, finetune_key: str) -> TrainingData:
@@ -228,6 +241,9 @@ def _stated_template(parts: Sequence[FinetuneData], where: str) -> str | None:
 def _own_rationales(config: DataOptions) -> TrainingData:
     if config.dataset_key is None:
         raise UsageError("no data are named", remedy="give --dataset-key, --finetune-key or --data-path")
+    keys = config.dataset_key.split("+")
+    if any(glue_task_of(key) for key in keys):
+        return _glue_data(config, keys)
     dataset = load_dataset(config.dataset_key, config.data_dir)
     split = load_split(dataset, config.data_dir, config.split_key)
     samples = dataset.select(split.train)
@@ -241,6 +257,40 @@ def _own_rationales(config: DataOptions) -> TrainingData:
             for item in samples
         ],
         rationales_per_question=1 if with_rationales else None,
+    )
+
+
+def _glue_data(config: DataOptions, keys: Sequence[str]) -> TrainingData:
+    """Labelled samples of one or several of GLUE's tasks, for one head.
+
+    Raises:
+        UsageError: a key is none of GLUE's, or a template is given.
+        DataError: a task's samples are missing or of another form.
+    """
+    if config.template is not None:
+        raise UsageError("texts that are classified have a form of their own", where="--template")
+    other = [key for key in keys if not glue_task_of(key)]
+    if other:
+        raise UsageError(
+            f"{other[0]} is no task of GLUE, and only those are trained on together",
+            where="--dataset-key",
+        )
+    datasets = [load_dataset(key, config.data_dir) for key in dict.fromkeys(keys)]
+    samples = [
+        sample
+        for dataset in datasets
+        for sample in dataset.select(load_split(dataset, config.data_dir, config.split_key).train)
+    ]
+    name = "+".join(dataset.key for dataset in datasets)
+    return TrainingData(
+        source=name,
+        finetune_key=name,
+        template=CLASSIFY,
+        texts=tuple(
+            TrainingText(item.sample_index, item.task, item.question, answer=item.answer, labelled=item)
+            for item in samples
+        ),
+        labels=label_space(dataset.tasks[0] for dataset in datasets),
     )
 
 

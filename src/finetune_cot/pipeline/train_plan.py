@@ -73,6 +73,7 @@ def plan_run(config: TrainConfig, run: int, data: TrainingData, parts: Parts, de
         training_samples=len(parts.train),
         rationales_per_question=data.rationales_per_question,
         teacher=data.teacher,
+        labels=data.labels.plain() if data.labels else None,
     )
     metadata = ModelMetadataId(base, data.finetune_key, student.train_key).path(config.saved_dir)
     return RunPlan(config, folder, student, metadata, parts, device, inputs)

@@ -25,6 +25,7 @@ from finetune_cot.pipeline.progress import progress, say
 from finetune_cot.pipeline.same_run import difference
 from finetune_cot.pipeline.train_plan import RunPlan
 from finetune_cot.pipeline.trainable import Examples, encode_parts, load_trainable, training_settings
+from finetune_cot.tasks.label_space import labels_of
 
 if TYPE_CHECKING:
     from finetune_cot.batches.encoding import EncodedExample
@@ -69,6 +70,8 @@ class RunResult:
     seconds_per_sample: float
     peak_memory_bytes: int
     dev_loss_by_task: Mapping[str, float] = field(default_factory=dict)
+    dev_metrics_by_epoch: tuple[Mapping[str, float], ...] = ()
+    """Of a classifier, after each epoch, by names such as ``rte_accuracy``."""
     resumed: bool = False
     """Whether it was taken up from a checkpoint."""
     reused: bool = False
@@ -86,7 +89,7 @@ def perform(plan: RunPlan, show_example: bool) -> RunResult:
     """
     if _state(plan) == "finished":
         return _reuse(plan)
-    model, loaded = load_trainable(plan.config, plan.device)
+    model, loaded = load_trainable(plan.config, plan.device, labels_of(plan.student))
     examples = encode_parts(plan.parts, plan.student.template, plan.config.max_length, loaded)
     if show_example:
         _show_example(loaded, examples.train[0])
@@ -150,8 +153,9 @@ def _reuse(plan: RunPlan) -> RunResult:
 def _show_example(loaded: "LoadedModel", example: "EncodedExample") -> None:
     from finetune_cot.batches.encoding import show_masked
 
-    text = show_masked(loaded.tokenizer, example, loaded.model_type)
-    say(f"A training sample; the model learns to write what is in [[ ]]:\n{text}\n")
+    text = show_masked(loaded.tokenizer, example, loaded.model_type, loaded.labels)
+    verb = "choose" if loaded.labels else "write"
+    say(f"A training sample; the model learns to {verb} what is in [[ ]]:\n{text}\n")
 
 
 def _train(plan: RunPlan, model: Any, loaded: "LoadedModel", examples: Examples, state: State) -> RunResult:
@@ -210,6 +214,7 @@ def _result(
         seconds_per_sample=outcome.seconds / outcome.samples_seen,
         peak_memory_bytes=_peak_memory_bytes(plan.device),
         dev_loss_by_task=last.dev_loss_by_task,
+        dev_metrics_by_epoch=tuple(epoch.dev_metrics for epoch in outcome.epochs if epoch.dev_metrics),
         resumed=resumed,
     )
 

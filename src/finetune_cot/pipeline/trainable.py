@@ -1,17 +1,19 @@
 """What a training needs: a model with something trainable, samples as token ids, and the settings."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from finetune_cot.config.training import AdapterOptions, ModelOptions, TrainingOptions
-from finetune_cot.errors import DataError
+from finetune_cot.errors import DataError, ModelError
 from finetune_cot.pipeline.progress import say
-from finetune_cot.pipeline.train_data import Parts, chat_renderer, text_segments
+from finetune_cot.pipeline.train_data import Parts, TrainingText, chat_renderer, text_segments
 
 if TYPE_CHECKING:
     from finetune_cot.batches.encoding import EncodedExample
     from finetune_cot.models.loading import LoadedModel
+    from finetune_cot.tasks.label_space import LabelSpace
     from finetune_cot.training.bottleneck import Bottleneck
     from finetune_cot.training.settings import TrainingSettings
 
@@ -49,13 +51,21 @@ class Examples:
     """Samples left out because they have too many tokens."""
 
 
-def load_trainable(config: ModelOptions, device: str) -> tuple[Any, "LoadedModel"]:
+def load_trainable(
+    config: ModelOptions, device: str, labels: "LabelSpace | None" = None
+) -> tuple[Any, "LoadedModel"]:
     """The model with what is to be trained, and what was loaded with it.
+
+    Args:
+        config: Which model, and what of it is trained.
+        device: Where it shall run.
+        labels: What a classifier's head is to say; None for a language model.
 
     Raises:
         ModelError: the model or the adapter cannot be loaded.
         UsageError: the adapter's options do not fit the model.
     """
+    from finetune_cot.models.classification import head_parameters
     from finetune_cot.models.finetuned import load_finetuned
     from finetune_cot.models.loading import load_model
     from finetune_cot.training.chosen_layers import choose_layers
@@ -69,12 +79,36 @@ def load_trainable(config: ModelOptions, device: str) -> tuple[Any, "LoadedModel
             merged=config.method == "full",
         )
     else:
-        loaded = load_model(config.model_key, precision=config.precision, device=device)
+        loaded = load_model(
+            config.model_key,
+            precision=config.precision,
+            device=device,
+            labels=labels,
+            seed=config.seed + config.run,
+        )
+    check_labels(loaded, labels, config.load_model_dir)
     if config.method == "full":
-        return choose_layers(loaded.model, config.train_layers), loaded
+        model = choose_layers(loaded.model, config.train_layers)
+        for parameter in head_parameters(model).values():
+            parameter.requires_grad_(not config.freeze_head)
+        return model, loaded
     if config.load_model_dir is not None:
         return _resumed(loaded.model, config, config.load_model_dir), loaded
     return _adapted(loaded.model, config, loaded.base_name), loaded
+
+
+def check_labels(loaded: "LoadedModel", labels: "LabelSpace | None", where: object) -> None:
+    """Refuse to go on from a model whose head says something else.
+
+    Raises:
+        ModelError: its labels are others, or it is no classifier, or one where none is wanted.
+    """
+    if loaded.labels == labels:
+        return
+    found = f"a classifier of {', '.join(loaded.labels.tasks)}" if loaded.labels else "a language model"
+    wanted = f"a classifier of {', '.join(labels.tasks)}" if labels else "a language model"
+    remedy = "give data of the same tasks, or another model"
+    raise ModelError(f"holds {found}, not {wanted}", where=where, remedy=remedy)
 
 
 def encode_parts(parts: Parts, template: str | None, max_length: int, loaded: "LoadedModel") -> Examples:
@@ -83,18 +117,8 @@ def encode_parts(parts: Parts, template: str | None, max_length: int, loaded: "L
     Raises:
         DataError: no training sample is short enough.
     """
-    from finetune_cot.batches.encoding import encode
-
-    render = chat_renderer(loaded.tokenizer)
-    encoded = []
-    for texts in (parts.train, parts.dev):
-        segments = [text_segments(text, template, loaded.model_type, render) for text in texts]
-        encoded.append(
-            [
-                encode(loaded.tokenizer, loaded.model_type, pieces, text.sample_index, text.task)
-                for text, pieces in zip(texts, segments, strict=True)
-            ]
-        )
+    encode = text_encoder(template, loaded)
+    encoded = [[encode(text) for text in texts] for texts in (parts.train, parts.dev)]
     train, dev = ([item for item in part if item.length <= max_length] for part in encoded)
     too_long = sum(map(len, encoded)) - len(train) - len(dev)
     if not train:
@@ -107,6 +131,21 @@ def encode_parts(parts: Parts, template: str | None, max_length: int, loaded: "L
     if too_long:
         say(f"{too_long} samples are longer than {max_length} tokens and left out")
     return Examples(train, dev, too_long)
+
+
+def text_encoder(template: str | None, loaded: "LoadedModel") -> "Callable[[TrainingText], EncodedExample]":
+    """How a sample becomes token ids for this model."""
+    from finetune_cot.batches.encoding import encode, encode_choice
+
+    render = chat_renderer(loaded.tokenizer)
+
+    def encoded(text: TrainingText) -> "EncodedExample":
+        if loaded.labels and text.labelled:
+            return encode_choice(loaded.tokenizer, loaded.labels, text.labelled, text.task)
+        pieces = text_segments(text, template, loaded.model_type, render)
+        return encode(loaded.tokenizer, loaded.model_type, pieces, text.sample_index, text.task)
+
+    return encoded
 
 
 def training_settings(config: TrainingOptions, device: str, **own: Any) -> "TrainingSettings":
@@ -137,7 +176,9 @@ def _adapted(model: Any, config: ModelOptions, base_name: str) -> Any:
 
     seed = config.seed + config.run
     if config.method == "adapter":
-        return add_bottleneck(model, bottleneck_of(config), base_name=base_name, seed=seed)
+        return add_bottleneck(
+            model, bottleneck_of(config), base_name=base_name, seed=seed, freeze_head=config.freeze_head
+        )
     return add_lora(
         model,
         base_name=base_name,
@@ -146,6 +187,7 @@ def _adapted(model: Any, config: ModelOptions, base_name: str) -> Any:
         dropout=config.lora_dropout,
         targets=config.lora_targets,
         seed=seed,
+        freeze_head=config.freeze_head,
     )
 
 
@@ -154,5 +196,5 @@ def _resumed(model: Any, config: ModelOptions, folder: Path) -> Any:
     from finetune_cot.training.lora import resume_lora
 
     if config.method == "adapter":
-        return resume_bottleneck(model, bottleneck_of(config), where=folder)
-    return resume_lora(model, rank=config.lora_rank, where=folder)
+        return resume_bottleneck(model, bottleneck_of(config), where=folder, freeze_head=config.freeze_head)
+    return resume_lora(model, rank=config.lora_rank, where=folder, freeze_head=config.freeze_head)

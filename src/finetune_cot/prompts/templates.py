@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from finetune_cot.errors import UsageError
 from finetune_cot.prompts.segments import Segment
+from finetune_cot.tasks.glue import TEMPLATE as CLASSIFY
 
 STOP_PHRASE = " END"
 """Ends the labels of files for OpenAI's platform, and so is where its students are stopped."""
@@ -66,6 +67,7 @@ TEMPLATES: Mapping[str, _Template] = MappingProxyType(
             # The published label has no comma, the published checker looks for one: accept both.
             ("Therefore, the answer is", "Therefore the answer is"),
         ),
+        CLASSIFY: _Template(_Wording("{question}", "{answer}"), _Wording("{question}", "{answer}")),
     }
 )
 """The templates by name."""

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from finetune_cot.tasks.glue import glue_keys
 from finetune_cot.tasks.procedural.registry import bundled_keys
 from finetune_cot.tasks.reasoning import load_dataset, stored_keys
 from finetune_cot.tasks.splits import load_split
@@ -35,7 +36,8 @@ def list_datasets(data_dir: Path | None) -> list[DatasetSummary]:
 
 def _summaries(data_dir: Path | None) -> Iterator[DatasetSummary]:
     bundled = bundled_keys()
-    for key in [*(key for key in stored_keys(data_dir) if key not in bundled), *bundled]:
+    stored = [key for key in stored_keys(data_dir) if key not in bundled]
+    for key in [*stored, *glue_keys(data_dir), *bundled]:
         dataset = load_dataset(key, data_dir)
         split = load_split(dataset, data_dir)
         yield DatasetSummary(

@@ -19,6 +19,7 @@ from finetune_cot.tasks.answer_formats import (
     answer_format_to_json,
     infer_answer_format,
 )
+from finetune_cot.tasks.glue import glue_dataset, glue_task_of
 from finetune_cot.tasks.procedural.registry import bundled_dataset, bundled_keys, is_bundled
 from finetune_cot.tasks.sample import AnswerFormat, Dataset, Sample
 from finetune_cot.tasks.text_files import read_json, store_text
@@ -27,12 +28,14 @@ _MEND = "mend or remove that row"
 
 
 def load_dataset(key: str, data_dir: Path | None) -> Dataset:
-    """The data set of a key: a bundled one, which needs no folder, or ``<data_dir>/dataset/<key>.json``.
+    """The data set of a key: a bundled one, which needs no folder, a task of GLUE, or a file of the folder.
 
     Raises:
         UsageError: the key cannot be one, or there is no such data set; names those with a similar key.
         DataError: the folder or the file is missing, or the file is torn or of another form.
     """
+    if task := glue_task_of(key):
+        return glue_dataset(task, data_dir)
     check_key(key, "data set key")
     if is_bundled(key):
         return bundled_dataset(key)

@@ -7,7 +7,7 @@ from typing import Literal
 
 from finetune_cot.errors import DataError
 
-AnswerKind = Literal["choice", "number", "yes_no", "letters"]
+AnswerKind = Literal["choice", "number", "yes_no", "letters", "label", "score"]
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,8 @@ class Sample:
     """The task that the sample belongs to; in a data set of one task, the key of the data set."""
     rationale: str | None = None
     """A human or generated explanation that leads to the answer."""
+    texts: tuple[str, ...] = ()
+    """What a classifier reads, one text or two; empty where a question is asked."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ class AnswerFormat:
     """What an answer looks like, and so how it is found in a completion and compared."""
 
     kind: AnswerKind
-    """``letters``: the whole text without quotes, dots and white space."""
+    """``letters``: the whole text without quotes, dots and white space; ``label``: just the whole text;
+    ``score``: a number that is close to the right one or not, but neither right nor wrong."""
     choices: str = ""
     """The letters to choose from, such as ABCDE; for the kind ``choice`` only."""
     compare_as_float: bool = False

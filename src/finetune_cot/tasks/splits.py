@@ -1,7 +1,8 @@
 """Which samples of a data set are trained on and which are measured on.
 
 A file ``<data_dir>/split/<key>__<split>.json`` decides. Where there is none, the published rule makes the
-same split: 70 % of a permutation from seed 0, or the official division of gsm8k, commonsense_qa and aqua.
+same split: 70 % of a permutation from seed 0, or the official division of GLUE's tasks, gsm8k, commonsense_qa
+and aqua.
 """
 
 import re
@@ -11,6 +12,7 @@ from typing import Any
 
 from finetune_cot.artifacts.keys import check_key
 from finetune_cot.errors import DataError
+from finetune_cot.tasks.glue import VALIDATION_FROM, glue_task_of
 from finetune_cot.tasks.sample import Dataset, Sample, Split
 from finetune_cot.tasks.text_files import read_json
 
@@ -55,6 +57,11 @@ def generate_split(dataset: Dataset, split_key: str = "default") -> Split:
     Raises:
         DataError: there is no rule for this split of the data set.
     """
+    if split_key == "default" and glue_task_of(dataset.key):
+        indices = [sample.sample_index for sample in dataset.samples]
+        train = [index for index in indices if index < VALIDATION_FROM]
+        test = [index for index in indices if index >= VALIDATION_FROM]
+        return _split(dataset, train, test, dataset.source, generated=True)
     if split_key == "default" and dataset.key in _OFFICIAL:
         return _split(dataset, *_official_parts(dataset.key), dataset.source, generated=True)
     if split_key == "default":

@@ -8,6 +8,7 @@ import torch
 
 from finetune_cot.errors import ModelError, UsageError
 from finetune_cot.models.bottleneck import ADAPTER_NAME, adapter_parameters, put_on
+from finetune_cot.models.classification import head_parameters
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,9 @@ class Bottleneck:
             raise UsageError("leaves no adapter to train", where="--no-mh-adapter --no-output-adapter")
 
 
-def add_bottleneck(model: Any, bottleneck: Bottleneck, *, base_name: str, seed: int) -> Any:
+def add_bottleneck(
+    model: Any, bottleneck: Bottleneck, *, base_name: str, seed: int, freeze_head: bool = False
+) -> Any:
     """Freeze a model and give it trainable bottleneck adapters, initialized from the seed.
 
     Args:
@@ -39,6 +42,7 @@ def add_bottleneck(model: Any, bottleneck: Bottleneck, *, base_name: str, seed: 
         bottleneck: Where the adapters sit and what they compute.
         base_name: Name of the base model, recorded with the adapter.
         seed: Seed of U and D; both are small, so that the model does nearly what it did before.
+        freeze_head: Whether a classifier's head, which is trained with the adapter, is not.
 
     Raises:
         UsageError: the adapters library is not there.
@@ -47,23 +51,24 @@ def add_bottleneck(model: Any, bottleneck: Bottleneck, *, base_name: str, seed: 
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         put_on(model, ADAPTER_NAME, asdict(bottleneck), base_name=base_name, where="--method adapter")
-    return _trainable(model)
+    return _trainable(model, freeze_head)
 
 
-def resume_bottleneck(model: Any, bottleneck: Bottleneck, *, where: object) -> Any:
+def resume_bottleneck(model: Any, bottleneck: Bottleneck, *, where: object, freeze_head: bool = False) -> Any:
     """Make a loaded adapter trainable again.
 
     Args:
         model: A model with an adapter of the adapters library.
         bottleneck: What the adapter must be.
         where: Its folder, for the message.
+        freeze_head: Whether a classifier's head is not trained.
 
     Raises:
         ModelError: the adapter is another.
     """
     (name,) = model.adapters_config.adapters
     check_bottleneck(bottleneck, model.adapters_config.get(name), where)
-    return _trainable(model)
+    return _trainable(model, freeze_head)
 
 
 def check_bottleneck(wanted: Bottleneck, found: Mapping[str, Any], where: object) -> None:
@@ -87,7 +92,8 @@ def check_bottleneck(wanted: Bottleneck, found: Mapping[str, Any], where: object
             )
 
 
-def _trainable(model: Any) -> Any:
-    for parameter in adapter_parameters(model).values():
+def _trainable(model: Any, freeze_head: bool) -> Any:
+    head = {} if freeze_head else head_parameters(model)
+    for parameter in (*adapter_parameters(model).values(), *head.values()):
         parameter.requires_grad_(True)
     return model

@@ -16,6 +16,7 @@ from finetune_cot.artifacts.checkpoints import EPOCH_LOG, STEP_LOG
 from finetune_cot.artifacts.files import write_text_atomic
 from finetune_cot.batches.collation import Batch
 from finetune_cot.errors import ArtifactError, TrainingError
+from finetune_cot.training.choosing import dev_metrics
 from finetune_cot.training.settings import EpochLosses
 
 _STEP_COLUMNS = "step,epoch,train_loss,lr"
@@ -106,9 +107,11 @@ class TrainingLog(Callback):
         train_loss = self._epoch_loss / self._epoch_tokens
         self._epoch_loss, self._epoch_tokens = 0.0, 0
         epoch = trainer.current_epoch + 1
-        self.epochs.append(EpochLosses(epoch, trainer.global_step, train_loss, dev_loss, by_task))
+        metrics = dev_metrics(pl_module.dev_guesses)
+        self.epochs.append(EpochLosses(epoch, trainer.global_step, train_loss, dev_loss, by_task, metrics))
         self._write_epochs()
         scores = {"epoch_train_loss": train_loss} | {f"dev_loss/{task}": by_task[task] for task in by_task}
+        scores |= {f"dev/{name}": value for name, value in metrics.items()}
         _tell_loggers(trainer, scores | ({} if dev_loss is None else {"dev_loss": dev_loss}))
 
     def _log_step(self, trainer: lightning.Trainer, loss: float) -> None:
@@ -126,12 +129,13 @@ class TrainingLog(Callback):
 
     def _write_epochs(self) -> None:
         tasks = sorted({task for epoch in self.epochs for task in epoch.dev_loss_by_task})
-        rows: list[list[object]] = [
-            ["epoch", "step", "train_loss", "dev_loss", *(f"dev_loss_{task}" for task in tasks)]
-        ]
+        metrics = sorted({name for epoch in self.epochs for name in epoch.dev_metrics})
+        columns = [*(f"dev_loss_{task}" for task in tasks), *(f"dev_{name}" for name in metrics)]
+        rows: list[list[object]] = [["epoch", "step", "train_loss", "dev_loss", *columns]]
         for epoch in self.epochs:
             by_task = [epoch.dev_loss_by_task.get(task, "") for task in tasks]
-            rows.append([epoch.epoch, epoch.step, epoch.train_loss, epoch.dev_loss, *by_task])
+            measured = [epoch.dev_metrics.get(name, "") for name in metrics]
+            rows.append([epoch.epoch, epoch.step, epoch.train_loss, epoch.dev_loss, *by_task, *measured])
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows(rows)
         write_text_atomic(self._folder / EPOCH_LOG, text.getvalue())

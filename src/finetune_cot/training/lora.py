@@ -9,6 +9,7 @@ from peft import LoraConfig, TaskType, get_peft_model
 from transformers.pytorch_utils import Conv1D
 
 from finetune_cot.errors import UsageError
+from finetune_cot.models.classification import head_modules, is_classifier
 
 TARGETS_BY_FAMILY = {
     "gpt2": ("c_attn", "c_proj", "c_fc"),
@@ -23,6 +24,12 @@ TARGETS_BY_FAMILY = {
     "mt5": ("q", "k", "v"),
     "umt5": ("q", "k", "v"),
     "longt5": ("q", "k", "v"),
+    "bert": ("query", "key", "value"),
+    "roberta": ("query", "key", "value"),
+    "xlm-roberta": ("query", "key", "value"),
+    "electra": ("query", "key", "value"),
+    "distilbert": ("q_lin", "k_lin", "v_lin"),
+    "deberta-v2": ("query_proj", "key_proj", "value_proj"),
 }
 """Target modules by ``config.model_type``, for families whose attention has other names than most."""
 
@@ -38,6 +45,7 @@ def add_lora(
     dropout: float,
     targets: Sequence[str] | None,
     seed: int,
+    freeze_head: bool = False,
 ) -> Any:
     """Freeze a model and give it trainable LoRA matrices (Hu et al. 2022), initialized from the seed.
 
@@ -49,18 +57,21 @@ def add_lora(
         dropout: Probability of dropping an input of A while training.
         targets: Names of the modules, ``all-linear``, or None for those usual for the family.
         seed: Seed of A; B starts at zero.
+        freeze_head: Whether a classifier's head, which is trained and kept with the adapter, is not trained.
 
     Raises:
         UsageError: no module of the model has one of the names.
     """
     names = targets or TARGETS_BY_FAMILY.get(model.config.model_type, USUAL_TARGETS)
+    heads = head_modules(model) if is_classifier(model) else None
     config = LoraConfig(
-        task_type=TaskType.SEQ_2_SEQ_LM if model.config.is_encoder_decoder else TaskType.CAUSAL_LM,
+        task_type=_task_type(model),
         r=rank,
         lora_alpha=alpha,
         lora_dropout=dropout,
         target_modules="all-linear" if list(names) == ["all-linear"] else list(names),
         fan_in_fan_out=any(isinstance(part, Conv1D) for part in model.modules()),
+        modules_to_save=heads and [*heads],
     )
     try:
         with torch.random.fork_rng(), warnings.catch_warnings():
@@ -78,16 +89,19 @@ def add_lora(
             remedy=f"its modules are: {', '.join(known)}",
         ) from None
     adapted.peft_config["default"].base_model_name_or_path = base_name
-    return adapted
+    # PEFT adds all names that it knows of heads.
+    adapted.peft_config["default"].modules_to_save = heads
+    return _with_head(adapted, trained=not freeze_head)
 
 
-def resume_lora(model: Any, *, rank: int, where: object) -> Any:
+def resume_lora(model: Any, *, rank: int, where: object, freeze_head: bool = False) -> Any:
     """Make a loaded adapter trainable again.
 
     Args:
         model: A PEFT model with LoRA.
         rank: The rank that the adapter must have.
         where: Its folder, for the message.
+        freeze_head: Whether a classifier's head is not trained.
 
     Raises:
         UsageError: the adapter has another rank, or is none of LoRA.
@@ -104,4 +118,17 @@ def resume_lora(model: Any, *, rank: int, where: object) -> Any:
     for name, parameter in model.named_parameters():
         if "lora_" in name:
             parameter.requires_grad_(True)
+    return _with_head(model, trained=not freeze_head)
+
+
+def _with_head(model: Any, *, trained: bool) -> Any:
+    for name, parameter in model.named_parameters():
+        if ".modules_to_save." in name:
+            parameter.requires_grad_(trained)
     return model
+
+
+def _task_type(model: Any) -> TaskType:
+    if is_classifier(model):
+        return TaskType.SEQ_CLS
+    return TaskType.SEQ_2_SEQ_LM if model.config.is_encoder_decoder else TaskType.CAUSAL_LM

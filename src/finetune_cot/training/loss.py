@@ -7,8 +7,10 @@ import torch.nn.functional as functional
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from finetune_cot.batches.collation import Batch
+from finetune_cot.batches.collation import Batch, Choices
 from finetune_cot.batches.encoding import IGNORED
+from finetune_cot.models.classification import class_logits
+from finetune_cot.training.choosing import with_squared_errors
 from finetune_cot.training.shared_prompt import prompt_cache, shared_tokens
 
 
@@ -18,9 +20,19 @@ def sample_losses(model: Any, batch: Batch) -> tuple[Float[Tensor, " samples"], 
     Returns:
         Summed losses ``[samples]`` in nats, in float32, and label tokens ``[samples]``.
     """
-    logits, targets = logits_and_targets(model, batch)
+    return losses_of(*logits_and_targets(model, batch), batch.choices)
+
+
+def losses_of(
+    logits: Float[Tensor, "labels vocabulary"],
+    targets: Int[Tensor, "samples positions"],
+    choices: Choices | None,
+) -> tuple[Float[Tensor, " samples"], Int[Tensor, " samples"]]:
+    """What `sample_losses` gives, from what `logits_and_targets` gave."""
     labelled = targets != IGNORED
     losses = functional.cross_entropy(logits.float(), targets[labelled], reduction="none")
+    if choices:
+        losses = with_squared_errors(losses, logits, targets, choices)
     by_position = losses.new_zeros(targets.shape).masked_scatter(labelled, losses)
     return by_position.sum(dim=1), labelled.sum(dim=1)
 
@@ -37,10 +49,14 @@ def logits_and_targets(
 ) -> tuple[Float[Tensor, "labels vocabulary"], Int[Tensor, "samples positions"]]:
     """Logits of the label tokens, samples in order, and all tokens that are to be predicted.
 
+    A classifier predicts one row of its head for each sample, and nothing else.
+
     The head is a large part of a small model's cost, and prompts need none of it. Nor does a decoder need to
     read what comes after the last position that predicts a label, or more than once what all samples begin
     with.
     """
+    if batch.choices:
+        return class_logits(model, batch.inputs, batch.choices.allowed), batch.labels
     # A decoder predicts the token at position t + 1 at position t, an encoder-decoder's decoder at t + 1.
     targets = batch.labels if model.config.is_encoder_decoder else batch.labels[:, 1:]
     labelled = targets != IGNORED

@@ -13,7 +13,8 @@ from transformers import get_scheduler
 
 from finetune_cot.batches.collation import Batch, ShuffledBatches
 from finetune_cot.errors import TrainingError
-from finetune_cot.training.loss import mean_sample_losses, sample_losses
+from finetune_cot.training.choosing import Guess
+from finetune_cot.training.loss import logits_and_targets, losses_of, sample_losses
 from finetune_cot.training.settings import TrainingSettings
 from finetune_cot.training.weights import (
     fitting_weights,
@@ -43,6 +44,8 @@ class FineTuning(lightning.LightningModule):
         self.total_steps = total_steps
         self.dev_losses: dict[str, list[float]] = defaultdict(list)
         """Losses of the dev samples of each task, from the last pass over the dev set."""
+        self.dev_guesses: dict[str, list[Guess]] = defaultdict(list)
+        """What a classifier said of the dev samples, by whose labels they chose from."""
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """Move a batch's tensors."""
@@ -74,13 +77,20 @@ class FineTuning(lightning.LightningModule):
         return {"loss": loss, "loss_sum": value, "label_tokens": int(tokens.sum())}
 
     def on_validation_epoch_start(self) -> None:
-        """Forget the losses of the last pass."""
+        """Forget the last pass."""
         self.dev_losses.clear()
+        self.dev_guesses.clear()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Collect the loss of each dev sample under its task."""
-        for task, loss in zip(batch.tasks, mean_sample_losses(self.model, batch).tolist(), strict=True):
+        """Collect the loss of each dev sample under its task, and what a classifier chose."""
+        logits, targets = logits_and_targets(self.model, batch)
+        losses, tokens = losses_of(logits, targets, batch.choices)
+        for task, loss in zip(batch.tasks, (losses / tokens).tolist(), strict=True):
             self.dev_losses[task].append(loss)
+        if batch.choices:
+            pairs = zip(batch.choices.guesses(logits), batch.choices.right(targets), strict=True)
+            for label_set, pair in zip(batch.choices.label_sets, pairs, strict=True):
+                self.dev_guesses[label_set].append(pair)
 
     def configure_optimizers(self) -> Any:
         """AdamW on the trainable parameters; the schedule counts optimizer steps."""

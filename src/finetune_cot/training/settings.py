@@ -49,6 +49,8 @@ class EpochLosses:
     dev_loss: float | None
     """Mean over the dev samples of each sample's mean over its label tokens; None without a dev set."""
     dev_loss_by_task: Mapping[str, float] = field(default_factory=dict)
+    dev_metrics: Mapping[str, float] = field(default_factory=dict)
+    """Of a classifier, by names such as ``rte_accuracy``."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from finetune_cot.errors import ArtifactError, ModelError
-from finetune_cot.models.bottleneck import BOTTLENECK_WEIGHTS, write_bottleneck
+from finetune_cot.models.bottleneck import BOTTLENECK_WEIGHTS, adapter_parameters, write_bottleneck
+from finetune_cot.models.classification import head_parameters
+from finetune_cot.models.naming import weight_name
 
 ADAPTER_FILE = "adapter_model.safetensors"
 _WEIGHT_FILES = ("*model*.safetensors", BOTTLENECK_WEIGHTS)
@@ -19,15 +21,26 @@ _WEIGHT_FILES = ("*model*.safetensors", BOTTLENECK_WEIGHTS)
 
 
 def trainable_weights(model: Any) -> dict[str, Tensor]:
-    """Trainable parameters by the name that they have in a file.
-
-    PEFT's files leave out the adapter's name: ``...lora_A.default.weight`` is ``...lora_A.weight`` there.
-    """
+    """Trainable parameters by the name that they have in a file."""
     return {
-        _file_name(name): parameter.detach()
+        weight_name(name): parameter.detach()
         for name, parameter in model.named_parameters()
         if parameter.requires_grad
     }
+
+
+def saved_weights(model: Any) -> dict[str, Tensor]:
+    """Parameters that a file of this model holds, by their names in it.
+
+    Of an adapter these are its own and those of a classifier's head, which is new, so that it is there even
+    if it is frozen; of a model without one they are all.
+    """
+    named = dict(model.named_parameters())
+    if isinstance(model, PeftModel):
+        named = {name: value for name, value in named.items() if ".default" in name}
+    elif _has_bottleneck(model):
+        named = {**adapter_parameters(model), **head_parameters(model)}
+    return {weight_name(name): parameter.detach() for name, parameter in named.items()}
 
 
 def set_trainable_weights(model: Any, weights: Mapping[str, Tensor], where: object = None) -> None:
@@ -46,23 +59,20 @@ def set_trainable_weights(model: Any, weights: Mapping[str, Tensor], where: obje
 def fitting_weights(model: Any, weights: Mapping[str, Tensor], where: object) -> dict[str, Tensor]:
     """The trainable ones of the weights that a file of this model holds.
 
-    A file of a whole model holds the frozen ones as well, which must be those that the model has.
+    A file of a whole model, or with a frozen head, holds frozen ones as well, which must be those that the
+    model has.
 
     Raises:
         ModelError: names or shapes differ from those of the model, or frozen weights do.
     """
-    trained = trainable_weights(model)
-    if isinstance(model, PeftModel) or _has_bottleneck(model):
-        check_fit(trained, weights, where)
-        return dict(weights)
-    everything = {name: parameter.detach() for name, parameter in model.named_parameters()}
+    trained, everything = trainable_weights(model), saved_weights(model)
     check_fit(everything, weights, where)
     for name in everything.keys() - trained.keys():
         if not _same(everything[name], weights[name]):
             raise ModelError(
                 f"{name} is frozen here, and another than the model's",
                 where=where,
-                remedy="give the model and the --train-layers that the weights were trained with",
+                remedy="give the model, --train-layers and --seed that the weights were trained with",
             )
     return {name: weights[name] for name in trained}
 
@@ -93,7 +103,7 @@ def save_weights(model: Any, folder: Path) -> None:
     """
     if isinstance(model, PeftModel):
         model.peft_config["default"].save_pretrained(str(folder))
-        weights = {name: tensor.cpu().contiguous() for name, tensor in trainable_weights(model).items()}
+        weights = {name: tensor.cpu().contiguous() for name, tensor in saved_weights(model).items()}
         save_tensors(weights, folder / ADAPTER_FILE)
     else:
         try:
@@ -161,7 +171,3 @@ def _same(first: Tensor, second: Tensor) -> bool:
     """Whether weights are the same but for what a coarser number format rounds."""
     second = second.to(first.device)
     return torch.equal(first, second.to(first.dtype)) or torch.equal(first.to(second.dtype), second)
-
-
-def _file_name(parameter_name: str) -> str:
-    return parameter_name.replace(".default.", ".")

@@ -1,0 +1,189 @@
+"""The nine tasks of GLUE (Wang et al. 2019): one or two texts with a class, or with a score of similarity.
+
+They are read from ``<data_dir>/glue/<task>/{train,validation}.jsonl``, or from the Hugging Face hub. The
+labels of GLUE's test parts are not public, so that the validation part is what is measured on.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from finetune_cot.errors import DataError, UsageError
+from finetune_cot.tasks.hub import load_hub_rows
+from finetune_cot.tasks.label_space import SCORE, LabelSpace
+from finetune_cot.tasks.sample import AnswerFormat, Dataset, Sample
+from finetune_cot.tasks.tables import Row, read_tables
+
+HUB = "nyu-mll/glue"
+TEMPLATE = "classify"
+"""Template of the samples: the text is read, and a label is chosen rather than written."""
+VALIDATION_FROM = 1_000_000
+"""First sample index of the validation part; no task has so many training samples."""
+MAX_SCORE = 5.0
+_MEND = "mend or remove that row"
+
+
+@dataclass(frozen=True)
+class GlueTask:
+    """What the rows of a task hold."""
+
+    columns: tuple[str, ...]
+    """Columns with the text, or both texts."""
+    labels: tuple[str, ...]
+    """Names of the classes, by their numbers."""
+    wording: str
+    """How a decoder is asked, which reads one text; encoders read the texts as a pair."""
+    validation: str = "validation"
+    """Name of the part on the hub."""
+
+
+_ENTAILMENT = ("entailment", "not_entailment")
+_TRUE_OR_FALSE = "{0}\nQuestion: {1} True or false?\nAnswer:"
+
+GLUE: Mapping[str, GlueTask] = MappingProxyType(
+    {
+        "cola": GlueTask(
+            ("sentence",),
+            ("unacceptable", "acceptable"),
+            "Sentence: {0}\nQuestion: Is it good English?\nAnswer:",
+        ),
+        "sst2": GlueTask(("sentence",), ("negative", "positive"), "Review: {0}\nSentiment:"),
+        "mrpc": GlueTask(
+            ("sentence1", "sentence2"),
+            ("not_equivalent", "equivalent"),
+            "First: {0}\nSecond: {1}\nQuestion: Do both mean the same?\nAnswer:",
+        ),
+        "qqp": GlueTask(
+            ("question1", "question2"),
+            ("not_duplicate", "duplicate"),
+            "First: {0}\nSecond: {1}\nQuestion: Do both ask the same?\nAnswer:",
+        ),
+        "stsb": GlueTask(
+            ("sentence1", "sentence2"),
+            (SCORE,),
+            "First: {0}\nSecond: {1}\nQuestion: How alike are they, from 0 to 5?\nAnswer:",
+        ),
+        "mnli": GlueTask(
+            ("premise", "hypothesis"),
+            ("entailment", "neutral", "contradiction"),
+            "{0}\nQuestion: {1} True, false, or neither?\nAnswer:",
+            validation="validation_matched",
+        ),
+        "qnli": GlueTask(
+            ("question", "sentence"),
+            _ENTAILMENT,
+            "{1}\nQuestion: {0} Is it answered?\nAnswer:",
+        ),
+        "rte": GlueTask(("sentence1", "sentence2"), _ENTAILMENT, _TRUE_OR_FALSE),
+        "wnli": GlueTask(("sentence1", "sentence2"), _ENTAILMENT[::-1], _TRUE_OR_FALSE),
+    }
+)
+"""The tasks by name, with the columns and the numbers of labels that GLUE's files have."""
+
+
+def glue_task_of(key: str) -> str | None:
+    """The task of a key such as ``glue/rte``, or ``glue-rte`` as file names have it; None of another key.
+
+    Raises:
+        UsageError: GLUE has no such task.
+    """
+    name = key.removeprefix("glue/").removeprefix("glue-")
+    if name in GLUE and name != key:
+        return name
+    if not key.startswith("glue/"):
+        return None
+    close = get_close_matches(name, GLUE, n=1)
+    raise UsageError(
+        f"GLUE has no task {name!r}",
+        where="--dataset-key",
+        remedy=f"did you mean glue/{close[0]}?" if close else f"its tasks are {', '.join(GLUE)}",
+    )
+
+
+def glue_keys(data_dir: Path | None) -> list[str]:
+    """Keys of the tasks in the data folder, in GLUE's order."""
+    return [f"glue/{task}" for task in GLUE if data_dir is not None and _folder(task, data_dir).is_dir()]
+
+
+def glue_dataset(task: str, data_dir: Path | None) -> Dataset:
+    """The training and validation samples of a task.
+
+    Raises:
+        DataError: they are neither in the folder nor to be had from the hub; or a row is of another form.
+    """
+    folder = data_dir and _folder(task, data_dir)
+    there = folder is not None and folder.is_dir()
+    train, validation = (
+        _file_rows(folder, part) if folder and there else _hub_rows(task, part, folder)
+        for part in ("train", "validation")
+    )
+    samples = [*_samples(task, train, 0), *_samples(task, validation, VALIDATION_FROM)]
+    kind = AnswerFormat("score" if GLUE[task].labels == (SCORE,) else "label")
+    source = str(folder) if there else f"{HUB} on the Hugging Face hub"
+    return Dataset(f"glue-{task}", tuple(samples), source, {task: kind})
+
+
+def label_space(tasks: Iterable[str]) -> LabelSpace:
+    """The labels of several tasks, for one head."""
+    return LabelSpace({task: GLUE[task].labels for task in tasks})
+
+
+def _folder(task: str, data_dir: Path) -> Path:
+    return data_dir / "glue" / task
+
+
+def _file_rows(folder: Path, part: str) -> Iterable[Row]:
+    return read_tables(folder / f"{part}.jsonl")[0].rows
+
+
+def _hub_rows(task: str, part: str, folder: Path | None) -> Iterable[Row]:
+    split = part if part == "train" else GLUE[task].validation
+    try:
+        rows = load_hub_rows(f"{HUB}:{task}", split)
+    except DataError as error:
+        raise DataError(
+            f"GLUE's {task} is neither here nor on the Hugging Face hub: {error.what}",
+            where=folder,
+            remedy="put its train.jsonl and validation.jsonl there (see --data-dir), or go online",
+        ) from None
+    return [Row(row, f"{HUB}:{task}, {split}, row {number}") for number, row in enumerate(rows)]
+
+
+def _samples(task: str, rows: Iterable[Row], first: int) -> list[Sample]:
+    samples: dict[int, Sample] = {}
+    for number, row in enumerate(rows):
+        texts = tuple(_text(row, column) for column in GLUE[task].columns)
+        index = row.fields.get("idx", number)
+        if type(index) is not int or index + first in samples:
+            raise DataError(f"its idx {index!r} is no number of its own", where=row.where, remedy=_MEND)
+        samples[index + first] = Sample(
+            index + first,
+            GLUE[task].wording.format(*texts),
+            _answer(task, row),
+            task,
+            texts=texts,
+        )
+    return list(samples.values())
+
+
+def _text(row: Row, column: str) -> str:
+    value = row.fields.get(column)
+    if not isinstance(value, str) or not value.strip():
+        raise DataError(f"has no text in {column!r}", where=row.where, remedy=_MEND)
+    return value.strip()
+
+
+def _answer(task: str, row: Row) -> str:
+    label: Any = row.fields.get("label")
+    labels = GLUE[task].labels
+    if labels == (SCORE,):
+        if type(label) in (int, float) and 0 <= label <= MAX_SCORE:
+            return f"{label:.6g}"
+        raise DataError(f"its label {label!r} is no score from 0 to 5", where=row.where, remedy=_MEND)
+    if type(label) is int and 0 <= label < len(labels):
+        return labels[label]
+    numbers = ", ".join(f"{number} {name}" for number, name in enumerate(labels))
+    raise DataError(f"its label {label!r} is none of {numbers}", where=row.where, remedy=_MEND)

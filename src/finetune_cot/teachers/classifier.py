@@ -1,0 +1,65 @@
+"""A classifier as what answers: the likeliest of a task's labels, or a score."""
+
+from collections.abc import Collection, Iterator, Sequence
+
+import torch
+
+from finetune_cot.artifacts.completions import Completion
+from finetune_cot.batches.collation import collate
+from finetune_cot.batches.encoding import EncodedExample, encode_choice
+from finetune_cot.batches.grouping import sorted_batches
+from finetune_cot.errors import ModelError
+from finetune_cot.models.classification import class_logits
+from finetune_cot.models.loading import LoadedModel, autocast_dtype
+from finetune_cot.teachers.protocol import Failure, Recipe, TeachRequest
+from finetune_cot.teachers.steps import Step, completion_of
+
+
+class ClassifierTeacher:
+    """A model with a head of labels.
+
+    Args:
+        loaded: The model.
+        batch_size: Samples that go through the model at once.
+
+    Raises:
+        ModelError: it is a language model.
+    """
+
+    def __init__(self, loaded: LoadedModel, batch_size: int) -> None:
+        if loaded.labels is None:
+            raise ModelError("is no classifier", where=loaded.base_name, remedy="load one that `train` made")
+        self._loaded = loaded
+        self._labels = loaded.labels
+        self._batch_size = batch_size
+
+    def teach(
+        self, requests: Sequence[TeachRequest], recipe: Recipe, done: Collection[tuple[int, int]]
+    ) -> Iterator[Sequence[Completion | Failure]]:
+        """Label the samples that are not done, a batch at a time, the longest first."""
+        examples = [
+            encode_choice(self._loaded.tokenizer, self._labels, request.sample, request.sample.task)
+            for request in requests
+        ]
+        context = getattr(self._loaded.model.config, "max_position_embeddings", None)
+        for batch in sorted_batches([example.length for example in examples], self._batch_size):
+            missing = [place for place in batch if requests[place].key not in done]
+            fitting = [place for place in missing if not context or examples[place].length <= context]
+            reason = f"the text exceeds the model's context of {context} tokens"
+            failures = [Failure(requests[place].key, reason) for place in missing if place not in fitting]
+            answers = self._answers([examples[place] for place in fitting]) if fitting else []
+            yield [*failures, *map(_completion, (requests[place] for place in fitting), answers)]
+
+    def _answers(self, examples: Sequence[EncodedExample]) -> list[str]:
+        loaded = self._loaded
+        batch = collate(examples, loaded.tokenizer.pad_token_id).to(loaded.device)
+        assert batch.choices
+        dtype = autocast_dtype(loaded.precision)
+        with torch.inference_mode(), torch.autocast(loaded.device.type, dtype, enabled=dtype is not None):
+            found = class_logits(loaded.model, batch.inputs, batch.choices.allowed)
+        pairs = zip(batch.choices.label_sets, batch.choices.guesses(found), strict=True)
+        return [self._labels.answer(label_set, value) for label_set, value in pairs]
+
+
+def _completion(request: TeachRequest, answer: str) -> Completion:
+    return completion_of(request, Step(request.sample.question, answer, "stop"))
