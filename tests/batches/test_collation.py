@@ -4,7 +4,7 @@ from itertools import islice
 
 import torch
 
-from finetune_cot.batches.collation import Batch, ShuffledBatches, SortedBatches, collate
+from finetune_cot.batches.collation import Batch, Part, ShuffledBatches, SortedBatches, collate
 from finetune_cot.batches.encoding import IGNORED, EncodedExample
 
 SHORT = EncodedExample(11, "a", (5, 6), (IGNORED, 6))
@@ -69,3 +69,28 @@ def test_dev_batches_hold_every_sample() -> None:
     batches = SortedBatches(examples(10), 4, 0)
     assert len(batches) == 3
     assert sorted(index for batch in batches for index in batch.sample_indices) == list(range(10))
+
+
+def test_parts_of_shuffled_batches_make_up_the_whole_ones() -> None:
+    whole = list(ShuffledBatches(examples(19), 6, 0, seed=0, accumulate=2))
+    for world in (1, 2, 5, 8):
+        parts = [
+            list(ShuffledBatches(examples(19), 6, 0, 0, accumulate=2, part=Part(rank, world)))
+            for rank in range(world)
+        ]
+        for batch, *shares in zip(whole, *parts, strict=True):
+            given = [index for share in shares for index in share.sample_indices]
+            assert sorted(given) == sorted(batch.sample_indices)
+            assert {share.step_label_tokens for share in shares} == {batch.step_label_tokens}
+            assert all(share.is_filler == (not share.sample_indices) for share in shares)
+            assert all(len(share.input_ids) for share in shares)
+
+
+def test_every_part_of_a_pass_has_as_many_batches_and_no_sample_twice() -> None:
+    for samples in (1, 4, 7, 20):
+        for world in (1, 2, 3, 8):
+            parts = [SortedBatches(examples(samples), 3, 0, Part(rank, world)) for rank in range(world)]
+            given = [list(part) for part in parts]
+            assert {len(part) for part in parts} == {len(batches) for batches in given} == {len(parts[0])}
+            indices = [index for batches in given for batch in batches for index in batch.sample_indices]
+            assert sorted(indices) == list(range(samples))

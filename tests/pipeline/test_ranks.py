@@ -1,9 +1,6 @@
 """Several processes, started by torchrun, leave what a single one leaves."""
 
 import json
-import os
-import subprocess
-import sys
 import threading
 import time
 from dataclasses import replace
@@ -15,21 +12,13 @@ from torch.distributed import HashStore
 from finetune_cot.artifacts.results import read_results
 from finetune_cot.cli.main import main
 from finetune_cot.config.sample_truth import SampleTruthConfig
-from finetune_cot.errors import StoppedByAnotherError, TrainingError, UsageError
+from finetune_cot.errors import StoppedByAnotherError, TrainingError
 from finetune_cot.pipeline import ranks as module
 from finetune_cot.pipeline import sample_truth as truth_module
 from finetune_cot.pipeline.ranks import Ranks, joined
-from finetune_cot.pipeline.train_checks import rank_device
 from tests.pipeline.numbered_tasks import write_tasks
+from tests.pipeline.processes import EACH, lines, results, srun, torchrun
 
-TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
-ALL = """
-import sys
-from finetune_cot.cli.main import main
-shared = sys.argv[1:]
-truth = ["--epochs", "1", "--number-of-subsets", "5", "--json"]
-sys.exit(main(["grads", *shared, "--shard-samples=5", "--json"]) or main(["sample-truth", *shared, *truth]))
-"""
 DYING = """
 import os, signal, sys, time
 from finetune_cot.cli.main import main
@@ -55,33 +44,19 @@ def options(tmp_path: Path, tiny_llama_dir: Path) -> list[str]:
     return [*model, f"--data-path={path}", "--dev-fraction=0.25"]
 
 
-def torchrun(script: str, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    path = folder / "script.py"
-    path.write_text(script)
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [*TORCHRUN, str(path), *words], env=environment, capture_output=True, text=True, timeout=300
-    )
-
-
 def shards(saved_dir: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in saved_dir.rglob("*.safetensors")}
+
+
+def completions(saved_dir: Path) -> dict[str, object]:
+    (path,) = (saved_dir / "completion_data").rglob("*.json")
+    data: dict[str, object] = json.loads(path.read_text())["data"]
+    return data
 
 
 def losses(saved_dir: Path) -> list[str]:
     (path,) = saved_dir.rglob("results.csv")
     return sorted(str(replace(row, seconds=None)) for row in read_results(path))
-
-
-def test_each_process_has_a_device_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 4)
-    assert [rank_device(("auto",), 8, rank) for rank in (0, 3, 4)] == ["cuda:0", "cuda:3", "cuda:0"]
-    assert [rank_device(("2",), 2, rank) for rank in (0, 1)] == ["cuda:0", "cuda:1"]
-    assert [rank_device(("3", "cuda:1"), 2, rank) for rank in (0, 1)] == ["cuda:3", "cuda:1"]
-    assert [rank_device(("cpu",), 2, rank) for rank in (0, 1)] == ["cpu", "cpu"]
-    for several in (("2",), ("0", "1")):
-        with pytest.raises(UsageError, match="torchrun --standalone --nproc-per-node 2 -m finetune_cot"):
-            rank_device(several, 1, 0)
 
 
 def two_ranks() -> tuple[Ranks, Ranks]:
@@ -134,17 +109,28 @@ def test_nobody_waits_for_a_dead_or_a_failed_rank(monkeypatch: pytest.MonkeyPatc
 
 
 def test_two_processes_leave_what_one_leaves(options: list[str], tmp_path: Path, one_thread: None) -> None:
-    done = torchrun(ALL, tmp_path, *options, f"--saved-dir={tmp_path / 'two'}")
+    def commands(saved: str) -> list[list[str]]:
+        saved_dir = f"--saved-dir={tmp_path / saved}"
+        questions = ["--dataset-key=bundled_coin_flip", "--inference-batch-size=2", "--device=cpu"]
+        short = ["--max-reasoning-tokens=6", "--max-answer-tokens=3", options[0]]
+        return [
+            ["grads", *options, saved_dir, "--shard-samples=5", "--json"],
+            ["sample-truth", *options, saved_dir, "--epochs=1", "--number-of-subsets=5", "--json"],
+            # Fewer questions than processes, and then a number of batches that two cannot share evenly.
+            *(["evaluate", *questions, *short, saved_dir, f"--limit={limit}", "--json"] for limit in (1, 6)),
+        ]
+
+    done = torchrun(EACH, tmp_path, lines(*commands("two")))
     assert done.returncode == 0, done.stderr
-    taken, measured = map(json.loads, done.stdout.splitlines())
+    taken, measured, *evaluated = results(done)
     assert [taken["samples"], taken["reused_samples"]] == [32, 0]
     assert [measured["subsets"], measured["reused"], measured["elsewhere"]] == [5, 0, 0]
-    one = [*options, f"--saved-dir={tmp_path / 'one'}"]
-    assert main(["grads", *one, "--shard-samples=5"]) == 0
-    assert main(["sample-truth", *one, "--epochs=1", "--number-of-subsets=5"]) == 0
+    assert [[one["n"], one["generated"], one["reused"]] for one in evaluated] == [[1, 1, 0], [6, 5, 1]]
+    assert [main(command) for command in commands("one")] == [0, 0, 0, 0]
     assert len(shards(tmp_path / "one")) == 8
     assert shards(tmp_path / "two") == shards(tmp_path / "one")
     assert losses(tmp_path / "two") == losses(tmp_path / "one")
+    assert completions(tmp_path / "two") == completions(tmp_path / "one")
 
 
 def test_a_killed_process_ends_the_run_and_loses_nothing(
@@ -183,3 +169,20 @@ def test_a_plan_is_made_by_all(options: list[str], saved_dir: Path) -> None:
         thread.join(60)
     assert shown == [5, 5]
     assert not list(saved_dir.iterdir())
+
+
+def test_an_error_that_all_find_is_told_once() -> None:
+    first, second = srun(EACH, lines(["train", "--epochs=0"]))
+    assert "--epochs: 0" in first.stderr
+    assert (first.stdout, second.stdout, second.stderr) == ("", "", "")
+    first, second = srun(EACH, lines(["train", "--no-such-option", "--json"]))
+    assert "no-such-option" in first.stdout
+    assert (second.stdout, second.stderr) == ("", "")
+
+
+def test_the_first_rank_decides_once_for_all() -> None:
+    first, second = two_ranks()
+    made: list[int] = []
+    assert first.agree("choice", lambda: made.append(1) or {"a": 1}) == {"a": 1}
+    assert second.agree("choice", lambda: made.append(2) or {}) == {"a": 1}
+    assert made == [1]

@@ -72,8 +72,14 @@ def find_subset_list(given: str, saved_dir: Path) -> Path:
     raise DataError("no list of subsets is there", where=saved or path, remedy="see --load-sample-task-dir")
 
 
-def keep_subsets(path: Path, subsets: Sequence[Subset], overwrite: bool) -> None:
+def keep_subsets(path: Path, subsets: Sequence[Subset], overwrite: bool, write: bool = True) -> None:
     """Write a list unless a longer one that begins with it is there.
+
+    Args:
+        path: The list.
+        subsets: What it is to hold.
+        overwrite: Whether another list may be replaced.
+        write: Whether it is written; otherwise only what is there is looked at.
 
     Raises:
         ArtifactError: another list is there.
@@ -92,7 +98,8 @@ def keep_subsets(path: Path, subsets: Sequence[Subset], overwrite: bool) -> None
             )
         if len(known) >= len(subsets):
             return
-    write_subsets(path, subsets)
+    if write:
+        write_subsets(path, subsets)
 
 
 def _no_subset(path: Path, number: int, what: str) -> DataError:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -70,6 +71,11 @@ class Batch(NamedTuple):
         if self.choices and self.choices.token_types is not None:
             given["token_type_ids"] = self.choices.token_types
         return given
+
+    @property
+    def is_filler(self) -> bool:
+        """Whether its samples do not count: a process that is left without any keeps step with the others."""
+        return not self.tasks
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch with its tensors on another device."""
@@ -140,6 +146,19 @@ def _choices(samples: Sequence[Choice]) -> Choices | None:
     )
 
 
+@dataclass(frozen=True)
+class Part:
+    """Which part of the batches is a process's own."""
+
+    rank: int = 0
+    world: int = 1
+
+
+def filler(example: EncodedExample, pad_token_id: int, step_label_tokens: int | None = None) -> Batch:
+    """A batch with a sample that does not count."""
+    return collate([example], pad_token_id, step_label_tokens)._replace(tasks=(), sample_indices=())
+
+
 def _pad(rows: Sequence[tuple[int, ...]], value: int) -> Int[Tensor, "samples tokens"]:
     padded = torch.full((len(rows), max(map(len, rows))), value, dtype=torch.long)
     for position, row in enumerate(rows):
@@ -158,6 +177,8 @@ class ShuffledBatches:
         pad_token_id: Token that fills up short samples.
         seed: Seed of the order.
         accumulate: Batches of an optimizer step.
+        part: Which samples of each batch are given out: every ``world``-th, as those of a batch are sorted
+            by length; the batches, and so the position, are the same for all parts.
     """
 
     def __init__(
@@ -167,7 +188,9 @@ class ShuffledBatches:
         pad_token_id: int,
         seed: int,
         accumulate: int = 1,
+        part: Part = Part(),
     ) -> None:
+        self._part = part
         self._examples = examples
         self._lengths = [example.length for example in examples]
         self._label_tokens = [example.label_tokens for example in examples]
@@ -193,7 +216,11 @@ class ShuffledBatches:
             step = [index for part in batches[first : first + self._accumulate] for index in part]
             step_label_tokens = sum(self._label_tokens[index] for index in step)
             self._position += 1
-            yield collate([self._examples[index] for index in batch], self._pad_token_id, step_label_tokens)
+            own = [self._examples[index] for index in batch[self._part.rank :: self._part.world]]
+            if own:
+                yield collate(own, self._pad_token_id, step_label_tokens)
+            else:
+                yield filler(self._examples[batch[0]], self._pad_token_id, step_label_tokens)
 
     def state_dict(self) -> dict[str, Any]:
         """Epoch, and batches of it that were given out."""
@@ -205,18 +232,35 @@ class ShuffledBatches:
 
 
 class SortedBatches:
-    """Batches of a pass over a dev set, longest samples first."""
+    """Batches of a pass over a dev set, longest samples first.
 
-    def __init__(self, examples: Sequence[EncodedExample], batch_size: int, pad_token_id: int) -> None:
+    Args:
+        examples: The dev samples; at least one.
+        batch_size: Samples of a batch.
+        pad_token_id: Token that fills up short samples.
+        part: Which batches are given out; every part has as many, if need be with one that does not count.
+    """
+
+    def __init__(
+        self,
+        examples: Sequence[EncodedExample],
+        batch_size: int,
+        pad_token_id: int,
+        part: Part = Part(),
+    ) -> None:
         self._examples = examples
-        self._batches = sorted_batches([example.length for example in examples], batch_size)
+        batches = sorted_batches([example.length for example in examples], batch_size)
+        self._batches = batches[part.rank :: part.world]
+        self._fillers = -(-len(batches) // part.world) - len(self._batches)
         self._pad_token_id = pad_token_id
 
     def __len__(self) -> int:
         """Batches of the pass."""
-        return len(self._batches)
+        return len(self._batches) + self._fillers
 
     def __iter__(self) -> Iterator[Batch]:
         """Every batch once."""
         for batch in self._batches:
             yield collate([self._examples[index] for index in batch], self._pad_token_id)
+        for _ in range(self._fillers):
+            yield filler(self._examples[0], self._pad_token_id)

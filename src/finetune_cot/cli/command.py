@@ -10,10 +10,11 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from finetune_cot.cli.output import show_fields, show_json
+from finetune_cot.cli.output import is_first_process, show_fields, show_json
 from finetune_cot.cli.values import offered_values
 from finetune_cot.config.options import OptionSpec, build, flag, option_specs
 from finetune_cot.config.replay import read_config_file
+from finetune_cot.errors import FtcotError
 
 Config = TypeVar("Config")
 
@@ -25,25 +26,45 @@ def add_command(
     run: Callable[[Config], Any],
     show: Callable[[Any], None] = show_fields,
     manifest_command: str | None = None,
+    processes: Callable[[Config], int] | None = None,
 ) -> None:
-    """Add a command that builds its config, runs one pipeline function and shows the dataclass it returns."""
+    """Add a command that builds its config, runs one pipeline function and shows the dataclass it returns.
+
+    Args:
+        app: Where the command is added.
+        name: Its name.
+        config: Its options.
+        run: What it does.
+        show: Shows what came of it to people.
+        manifest_command: The command whose manifests ``--config`` takes, if it is another.
+        processes: In how many processes it is to run; without it, in this one.
+    """
     specs = option_specs(config)
 
     def command(**given: Any) -> None:
         config_file: Path | None = given.pop("config")
         as_json: bool = given.pop("json")
-        values = read_config_file(config_file, manifest_command or name) if config_file else {}
-        flags = {key: value for key, value in given.items() if value not in (None, [])}
-        built = build(config, _environment(specs) | build_keys(values) | flags, None)
-        # Of the processes that torchrun starts, the first one tells the result.
-        told = os.environ.get("RANK", "0") == "0"
+        try:
+            values = read_config_file(config_file, manifest_command or name) if config_file else {}
+            flags = {key: value for key, value in given.items() if value not in (None, [])}
+            built = build(config, _environment(specs) | build_keys(values) | flags, None)
+        except FtcotError as error:
+            if is_first_process():
+                raise
+            raise typer.Exit(error.exit_code) from None  # every process finds the same
+        count = processes(built) if processes else 1
+        if count > 1:
+            from finetune_cot.pipeline.launching import run_in_processes
+
+            run_in_processes(name, built, count, *(["--json"] if as_json else []))
+            return
         if as_json:
             # A library that prints must not spoil the one JSON object on standard output.
             with contextlib.redirect_stdout(sys.stderr):
                 result = run(built)
         else:
             result = run(built)
-        if told:
+        if is_first_process():
             (show_json if as_json else show)(result)
 
     parameters = [_parameter(spec) for spec in specs] + _common_parameters()

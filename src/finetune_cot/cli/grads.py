@@ -14,13 +14,19 @@ if TYPE_CHECKING:
 
 def add_to(app: typer.Typer) -> None:
     """Add the command to the app."""
-    add_command(app, "grads", GradsConfig, _run, _show)
+    add_command(app, "grads", GradsConfig, _run, _show, processes=_processes)
 
 
 def _run(config: GradsConfig) -> "GradsResult":
     from finetune_cot.pipeline.grads import grads
 
     return grads(config)
+
+
+def _processes(config: GradsConfig) -> int:
+    from finetune_cot.pipeline.launching import processes_to_start
+
+    return processes_to_start(config.devices)
 
 
 def _show(result: "GradsResult") -> None:

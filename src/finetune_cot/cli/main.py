@@ -11,6 +11,7 @@ from typer.exceptions import Abort, TyperException
 
 from finetune_cot import __version__
 from finetune_cot.cli.arguments import spread_lists
+from finetune_cot.cli.output import is_first_process
 from finetune_cot.errors import FtcotError, StoppedByAnotherError
 
 SUMMARY = "Teach small language models to reason, and choose the data worth fine-tuning on."
@@ -50,6 +51,8 @@ def main(arguments: Sequence[str]) -> int:
     except FtcotError as error:
         return _fail(arguments, str(error), error.exit_code, type(error).__name__, error)
     except TyperException as error:
+        if not is_first_process():
+            return 2
         return _fail(arguments, " ".join(error.format_message().split()), error.exit_code, "UsageError")
     except (KeyboardInterrupt, Abort):
         code = 130

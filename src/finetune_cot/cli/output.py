@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,11 @@ from typing import Any
 import typer
 
 SCHEMA_VERSION = 1
+
+
+def is_first_process() -> bool:
+    """Whether this process tells the result: the only one, or the first that a launcher started."""
+    return os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0"
 
 
 def show_json(result: Any) -> None:

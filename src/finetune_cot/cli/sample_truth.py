@@ -14,13 +14,19 @@ if TYPE_CHECKING:
 
 def add_to(app: typer.Typer) -> None:
     """Add the command to the app."""
-    add_command(app, "sample-truth", SampleTruthConfig, _run, _show)
+    add_command(app, "sample-truth", SampleTruthConfig, _run, _show, processes=_processes)
 
 
 def _run(config: SampleTruthConfig) -> "SampleTruthResult":
     from finetune_cot.pipeline.sample_truth import sample_truth
 
     return sample_truth(config)
+
+
+def _processes(config: SampleTruthConfig) -> int:
+    from finetune_cot.pipeline.launching import processes_to_start
+
+    return 1 if config.engine == "ray" else processes_to_start(config.devices)
 
 
 def _show(result: "SampleTruthResult") -> None:

@@ -16,13 +16,19 @@ _RUN_COLUMNS = ("run", "seed", "checkpoint", "train_loss", "dev_loss", "best_epo
 
 def add_to(app: typer.Typer) -> None:
     """Add the command to the app."""
-    add_command(app, "train", TrainConfig, _run, _show)
+    add_command(app, "train", TrainConfig, _run, _show, processes=_processes)
 
 
 def _run(config: TrainConfig) -> "TrainResult":
     from finetune_cot.pipeline.train import train
 
     return train(config)
+
+
+def _processes(config: TrainConfig) -> int:
+    from finetune_cot.pipeline.launching import processes_to_start
+
+    return processes_to_start(config.devices)
 
 
 def _show(result: "TrainResult") -> None:

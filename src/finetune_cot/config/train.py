@@ -6,6 +6,12 @@ from finetune_cot.config.options import command_config, option
 from finetune_cot.config.subsets import TaskOptions
 from finetune_cot.config.training import TrainingOptions
 
+STRATEGIES = (
+    *("auto", "ddp", "ddp_find_unused_parameters_true", "fsdp"),
+    *("deepspeed_stage_1", "deepspeed_stage_2", "deepspeed_stage_3"),
+)
+"""How Lightning divides a training between devices."""
+
 
 @command_config
 class TrainConfig(TaskOptions, TrainingOptions):
@@ -19,6 +25,16 @@ class TrainConfig(TaskOptions, TrainingOptions):
     )
     dev_tasks: str = option(
         "trained", "Tasks whose dev loss is measured: those trained on, or all.", choices=("trained", "all")
+    )
+    strategy: str = option(
+        "auto",
+        "How several devices train one model: ddp (auto), each with a whole copy, or fsdp, each with a part.",
+        choices=STRATEGIES,
+    )
+    num_nodes: int | None = option(
+        None,
+        "Machines, each of which starts this command; by default as many as torchrun or srun tells.",
+        check=positive,
     )
     runs: int = option(1, "Runs with different seeds, one after another.", check=positive)
     train_key: str | None = option(

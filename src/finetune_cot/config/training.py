@@ -80,7 +80,9 @@ class AdapterOptions:
     )
     precision: str = shared.precision()
     devices: tuple[str, ...] = option(
-        ("auto",), "Where to train: auto, 1 (device), cpu, mps, cuda, or a GPU such as 0 or cuda:1."
+        ("auto",),
+        "Where to compute: auto, cpu, mps, a GPU such as cuda:1, how many devices, or a list such as 0 1 2;"
+        " each has a process of its own.",
     )
 
 
@@ -103,7 +105,7 @@ class OptimizerOptions:
         0.03, "Share of the optimizer steps in which the learning rate rises.", check=share
     )
     gradient_clip: float = option(1.0, "Largest norm of the gradient; 0 for none.", check=not_negative)
-    batch_size: int = option(8, "Samples of a batch.", check=positive)
+    batch_size: int = option(8, "Samples of a batch, over all devices together.", check=positive)
     inference_batch_size: int = option(
         32, "Samples of a batch when the dev loss is measured.", check=positive
     )

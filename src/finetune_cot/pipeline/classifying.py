@@ -7,7 +7,9 @@ from finetune_cot.config.evaluate import EvaluateConfig
 from finetune_cot.config.grads import GradsConfig
 from finetune_cot.errors import UsageError
 from finetune_cot.evaluation.glue_metrics import glue_metrics
+from finetune_cot.pipeline.ranks import Ranks
 from finetune_cot.pipeline.subject import Subject, load_subject
+from finetune_cot.pipeline.teachers import local_device
 from finetune_cot.pipeline.train_data import TrainingData
 from finetune_cot.tasks.glue import TEMPLATE, glue_task_of
 from finetune_cot.tasks.label_space import LabelSpace
@@ -54,14 +56,14 @@ def check_scores(config: GradsConfig, data: TrainingData) -> None:
             raise UsageError(what, where=option, remedy=remedy)
 
 
-def classifier_maker(config: EvaluateConfig, subject: Subject) -> Callable[[], Teacher]:
-    """A function that loads the classifier."""
+def classifier_maker(config: EvaluateConfig, subject: Subject, ranks: Ranks) -> Callable[[], Teacher]:
+    """A function that loads the classifier, whose batches several processes share."""
 
     def make() -> Teacher:
         from finetune_cot.teachers.classifier import ClassifierTeacher
 
-        loaded = load_subject(subject, config.precision, config.device)
-        return ClassifierTeacher(loaded, config.inference_batch_size)
+        loaded = load_subject(subject, config.precision, local_device(config, ranks))
+        return ClassifierTeacher(loaded, config.inference_batch_size, ranks.sharer("batches"))
 
     return make
 

@@ -1,8 +1,8 @@
 """Completions that are missing are asked for, batch after batch; what is there is kept."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,10 @@ from finetune_cot.artifacts.manifest import RunningCommand
 from finetune_cot.errors import TeacherError
 from finetune_cot.pipeline.jobs import Job
 from finetune_cot.pipeline.progress import progress, say
+from finetune_cot.pipeline.ranks import Ranks
 from finetune_cot.teachers.protocol import Failure, Teacher, TeachRequest
+
+Answers = Sequence[Completion | Failure]
 
 
 @dataclass(frozen=True)
@@ -60,8 +63,11 @@ def complete(
     make_teacher: Callable[[], Teacher],
     running: RunningCommand,
     overwrite: bool,
+    ranks: Ranks,
 ) -> Outcome:
     """Ask for what is missing and write the file; where nothing is, the file is not even locked.
+
+    Processes that do it together share the teacher's batches; the first one writes.
 
     Args:
         job: What is wanted.
@@ -69,23 +75,29 @@ def complete(
         make_teacher: Gives the teacher; called only if something is missing.
         running: The command, for the manifest.
         overwrite: Whether completions that were made in another way are replaced.
+        ranks: The processes that do it.
 
     Raises:
         ArtifactError: another run holds the file, it was made in another way, or it cannot be written.
         TeacherError: the teacher stopped, or every request failed; what was done is kept.
     """
-    if all(request.key in there for request in job.requests) and not journal_path(job.path).exists():
+    ranks.gather("ready", None)  # so that nothing changes while another process still reads what is there
+    if ranks.agree("nothing", lambda: _nothing_to_do(job, there)):
         return Outcome(requested(job, there), frozenset(), {})
+    if not ranks.is_first:
+        return _helped(job, make_teacher, ranks)
     failures: Counter[str] = Counter()
     new: set[Key] = set()
     with open_completions(job.path, job.metadata, job.identity, running.command, replace=overwrite) as store:
         there = store.completions  # read again: another run may have ended since
+        ranks.tell("done", list(there))
         reused = sum(request.key in there for request in job.requests)
         if reused < len(job.requests):
             teacher = make_teacher()
             with progress(running.command, len(job.requests), "completions") as update:
                 update(reused)
-                for batch in teacher.teach(job.requests, job.recipe, there.keys()):
+                own = teacher.teach(job.requests, job.recipe, there.keys())
+                for batch in _from_all(own, ranks):
                     completions = [answer for answer in batch if isinstance(answer, Completion)]
                     store.append(completions)
                     new.update(completion.key for completion in completions)
@@ -93,7 +105,55 @@ def complete(
                     update(reused + len(new) + failures.total())
         _tell_failures(failures, len(new) + reused)
         store.finish(running.manifest())
+        ranks.tell("finished", None)
         return Outcome(requested(job, store.completions), frozenset(new), dict(failures))
+
+
+def _nothing_to_do(job: Job, there: Mapping[Key, Completion]) -> bool:
+    return all(request.key in there for request in job.requests) and not journal_path(job.path).exists()
+
+
+def _helped(job: Job, make_teacher: Callable[[], Teacher], ranks: Ranks) -> Outcome:
+    """Answer this process's batches, and send them to the first one, which writes."""
+    done = {(index, number) for index, number in ranks.hear("done")}
+    missing = any(request.key not in done for request in job.requests)
+    batches = make_teacher().teach(job.requests, job.recipe, done) if missing else ()
+    count = 0
+    for count, batch in enumerate(batches, start=1):
+        ranks.tell(f"batch {ranks.rank} {count - 1}", [_sent(answer) for answer in batch])
+    ranks.tell(f"batch {ranks.rank} {count}", None)
+    ranks.hear("finished")
+    return Outcome(requested(job, there_already(job.path)[1]), frozenset(), {})
+
+
+def _from_all(own: Iterable[Answers], ranks: Ranks) -> Iterator[Answers]:
+    """This process's batches, and between them those that the others have sent."""
+    heard = dict.fromkeys(range(1, ranks.world), 0)
+
+    def sent(rank: int) -> Iterator[Answers]:
+        batch = ranks.hear(f"batch {rank} {heard[rank]}", rank)
+        heard[rank] += 1
+        if batch is None:
+            del heard[rank]
+        else:
+            yield [_received(answer) for answer in batch]
+
+    for batch in own:
+        yield batch
+        for rank in [rank for rank, number in heard.items() if ranks.has_told(f"batch {rank} {number}")]:
+            yield from sent(rank)
+    while heard:
+        yield from sent(next(iter(heard)))
+
+
+def _sent(answer: Completion | Failure) -> dict[str, Any]:
+    return asdict(answer)
+
+
+def _received(values: dict[str, Any]) -> Completion | Failure:
+    if "reason" in values:
+        return Failure(tuple(values["key"]), values["reason"])
+    return Completion(**values)
 
 
 def tell_other_questions(requests: Sequence[TeachRequest], completions: Mapping[Key, Completion]) -> None:

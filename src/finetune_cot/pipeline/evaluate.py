@@ -22,9 +22,11 @@ from finetune_cot.pipeline.completing import (
 )
 from finetune_cot.pipeline.jobs import Job, is_outdated, make_job, make_recipe, make_requests, select_samples
 from finetune_cot.pipeline.progress import say
+from finetune_cot.pipeline.ranks import Ranks, joined
 from finetune_cot.pipeline.student_files import locate, own_completion_key
 from finetune_cot.pipeline.subject import Subject, base_subject, folder_subject, student_subject
 from finetune_cot.pipeline.teachers import Plan, asks_in_messages, check_teacher, estimate, teacher_maker
+from finetune_cot.pipeline.train_checks import settled_precision
 from finetune_cot.prompts.few_shot import few_shot_prompts
 from finetune_cot.prompts.templates import template_of
 from finetune_cot.tasks.reasoning import load_dataset
@@ -99,7 +101,13 @@ def evaluate(config: EvaluateConfig) -> EvaluateResult:
         ModelError: the model is not there or cannot be loaded.
         ArtifactError: the completion file is torn, held by another run, or was made in another way.
         TeacherError: the server refuses or does not answer; what was done is kept.
+        StoppedByAnotherError: another process of this run failed, and tells why.
     """
+    with joined() as ranks:
+        return _evaluate(settled_precision(config), ranks)
+
+
+def _evaluate(config: EvaluateConfig, ranks: Ranks) -> EvaluateResult:
     running = start("evaluate", to_plain(config))
     subject = _subject(config)
     dataset = load_dataset(config.dataset_key, config.data_dir)
@@ -119,8 +127,9 @@ def evaluate(config: EvaluateConfig) -> EvaluateResult:
     if is_outdated(job, known, _firm(config, job), config.overwrite):
         there = {}
     if config.generate and not config.dry_run:
-        maker = classifier_maker(config, subject) if subject.labels else teacher_maker(config, subject)
-        outcome = complete(job, there, maker, running, config.overwrite)
+        of_labels = classifier_maker if subject.labels else teacher_maker
+        maker = of_labels(config, subject, ranks)
+        outcome = complete(job, there, maker, running, config.overwrite, ranks)
     else:
         outcome = Outcome(requested(job, there), frozenset(), {})
         _tell_missing(config, job, outcome)

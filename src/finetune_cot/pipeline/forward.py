@@ -30,12 +30,13 @@ from finetune_cot.config.options import to_plain
 from finetune_cot.errors import ArtifactError, ModelError, UsageError
 from finetune_cot.estimation.estimates import Estimates
 from finetune_cot.estimation.features import Subset
+from finetune_cot.pipeline.devices import training_device
 from finetune_cot.pipeline.gradient_pass import store_projector
 from finetune_cot.pipeline.grads import gradients_origin
 from finetune_cot.pipeline.meta_points import find_meta_training, point_weights
 from finetune_cot.pipeline.progress import progress
 from finetune_cot.pipeline.taken_gradients import TakenGradients
-from finetune_cot.pipeline.train_checks import check_precision, settled_precision, training_device
+from finetune_cot.pipeline.train_checks import check_precision, settled_precision
 from finetune_cot.pipeline.train_data import divide
 from finetune_cot.pipeline.trainable import encode_parts, load_trainable
 

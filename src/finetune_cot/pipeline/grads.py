@@ -26,12 +26,13 @@ from finetune_cot.errors import UsageError
 from finetune_cot.models.registry import check_available
 from finetune_cot.pipeline.approximation import ErrorAtDistance, check_approximation
 from finetune_cot.pipeline.classifying import check_scores
+from finetune_cot.pipeline.devices import rank_device
 from finetune_cot.pipeline.gradient_pass import GradientWork, real_tokens, store_projector, take_shards
 from finetune_cot.pipeline.meta_points import MetaTraining, find_meta_training, point_weights, weight_norms
 from finetune_cot.pipeline.progress import say
 from finetune_cot.pipeline.ranks import Ranks, joined
 from finetune_cot.pipeline.subject import start_digest
-from finetune_cot.pipeline.train_checks import check_method, check_precision, rank_device, settled_precision
+from finetune_cot.pipeline.train_checks import check_method, check_precision, settled_precision
 from finetune_cot.pipeline.train_data import divide, read_training_data, texts_digest, trained_name
 from finetune_cot.pipeline.trainable import Examples, encode_parts, load_trainable, trained_part
 

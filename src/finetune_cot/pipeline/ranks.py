@@ -1,8 +1,8 @@
-"""Several processes on one piece of work, as ``torchrun`` starts them: who they are, and who does what.
+"""Several processes on one piece of work, as ``torchrun`` or ``srun`` starts them: who does what.
 
-The ranks of a run share a to-do list and a few words; what they make, they write into ``saved/``, which all
-of them see. So no tensors are exchanged, and no process group is made: the store through which torchrun's
-processes find each other is enough.
+The ranks of a run share a to-do list and a few words through the store by which they find each other. What
+they make, they write into ``saved/``, which all of them see. Tensors are exchanged by `train` alone, whose
+process group Lightning makes.
 """
 
 import contextlib
@@ -11,12 +11,12 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from finetune_cot.errors import StoppedByAnotherError, TrainingError
+from finetune_cot.errors import StoppedByAnotherError, TrainingError, UsageError
 from finetune_cot.pipeline.progress import hushed
 
 Item = TypeVar("Item")
@@ -31,16 +31,42 @@ _REMEDY = "what is done is kept, and the same command goes on from there"
 _VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "TORCHELASTIC_RUN_ID")
 
 
+class OwnStore:
+    """What a single process tells itself: the methods of a ``torch.distributed.Store`` that are needed."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, Any] = {}
+
+    def add(self, name: str, amount: int) -> int:
+        """Add to a number, which is 0 at first; returns the sum."""
+        self._values[name] = self._values.get(name, 0) + amount
+        return int(self._values[name])
+
+    def set(self, name: str, value: str) -> None:
+        """Keep a text."""
+        self._values[name] = value
+
+    def get(self, name: str) -> str:
+        """The text of a name."""
+        return str(self._values[name])
+
+    def check(self, names: list[str]) -> bool:
+        """Whether all of the names are there."""
+        return all(name in self._values for name in names)
+
+
 @dataclass(frozen=True)
 class Ranks:
-    """The processes of this run, seen by one of them; without ``torchrun`` it is the only one."""
+    """The processes of this run, seen by one of them; by itself it is the only one."""
 
-    rank: int
-    world: int
-    local_rank: int
+    rank: int = 0
+    world: int = 1
+    local_rank: int = 0
     """Number of the process on its machine."""
-    store: Any
+    store: Any = field(default_factory=OwnStore)
     """A ``torch.distributed.Store``, which all ranks reach."""
+    local_world: int = 1
+    """Processes on this machine."""
 
     @property
     def is_first(self) -> bool:
@@ -64,6 +90,10 @@ class Ranks:
         """Tell the other ranks something that JSON can hold."""
         self.store.set(name, json.dumps(value))
 
+    def has_told(self, name: str) -> bool:
+        """Whether something has been told under a name."""
+        return bool(self.store.check([name]))
+
     def hear(self, name: str, rank: int = 0) -> Any:
         """What a rank told; waits for it as long as that rank lives.
 
@@ -72,7 +102,7 @@ class Ranks:
             TrainingError: the rank shows no sign of life.
         """
         beat, since = -1, 0.0
-        while not self.store.check([name]):
+        while not self.has_told(name):
             self._check()
             now, found = time.monotonic(), self.store.add(f"beat {rank}", 0)
             if found != beat:
@@ -81,6 +111,17 @@ class Ranks:
                 raise TrainingError(f"process {rank} of {self.world} is silent", remedy=_REMEDY)
             time.sleep(_PAUSE)
         return json.loads(self.store.get(name))
+
+    def agree(self, name: str, decide: Callable[[], Any]) -> Any:
+        """What the first rank finds, does or decides, told to all; so it is done once, before they go on.
+
+        Raises:
+            StoppedByAnotherError: another rank has failed.
+            TrainingError: the first rank shows no sign of life.
+        """
+        if self.is_first:
+            self.tell(name, decide())
+        return self.hear(name)
 
     def gather(self, name: str, value: Any) -> list[Any]:
         """What every rank tells, by rank; so all have come this far.
@@ -97,39 +138,80 @@ class Ranks:
             raise StoppedByAnotherError("another process of this run has failed", remedy=_REMEDY)
 
 
+def started_by_others() -> bool:
+    """Whether this process is one of those that ``torchrun`` or ``srun`` started together."""
+    return "TORCHELASTIC_RUN_ID" in os.environ or _is_slurm_task()
+
+
 @contextlib.contextmanager
-def joined() -> Iterator[Ranks]:
+def joined(collective: bool = False) -> Iterator[Ranks]:
     """This process among those of its run, until all of them are done.
 
     Only the first rank tells its progress. When ranks fail, one of them tells why, and the others end.
+
+    Args:
+        collective: Whether libraries may know of the other processes, to compute together with them.
 
     Raises:
         StoppedByAnotherError: another rank has failed, and tells why.
         TrainingError: this rank was told to stop, or another one shows no sign of life.
     """
+    if _is_slurm_task() and "TORCHELASTIC_RUN_ID" not in os.environ:
+        _as_torchrun_tells()
+    if not started_by_others() or os.environ["WORLD_SIZE"] == "1":
+        yield Ranks()
+        return
     import torch
 
     distributed: Any = torch.distributed
-    if not distributed.is_torchelastic_launched() or os.environ["WORLD_SIZE"] == "1":
-        yield Ranks(0, 1, 0, distributed.HashStore())
-        return
     ranks = _meet()
     with (
-        _alone_to_libraries(),
-        _beating(ranks),
+        contextlib.nullcontext() if collective else _alone_to_libraries(),
         _stoppable(),
         contextlib.nullcontext() if ranks.is_first else hushed(),
     ):
         try:
-            yield ranks
-            ranks.gather("done", None)
+            with _beating(ranks):
+                yield ranks
+                ranks.gather("done", None)
+            _part(ranks)
         except BaseException as error:
             if _failed_before(ranks):
                 raise StoppedByAnotherError("another process of this run has failed") from error
             if isinstance(error, distributed.DistError):
-                what = "the store of torchrun, through which its processes work together, is gone"
+                what = "the store through which the processes of this run work together is gone"
                 raise TrainingError(what, remedy=_REMEDY) from error
             raise
+
+
+def _is_slurm_task() -> bool:
+    # A batch script has the variables of its job too, but only what srun starts is one of several tasks.
+    return int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1
+
+
+def _as_torchrun_tells() -> None:
+    """Say of SLURM's tasks what ``torchrun`` says of its processes.
+
+    Raises:
+        UsageError: SLURM does not say enough.
+    """
+    from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+
+    try:
+        slurm = SLURMEnvironment(auto_requeue=False)
+        told = {
+            "RANK": slurm.global_rank(),
+            "WORLD_SIZE": slurm.world_size(),
+            "LOCAL_RANK": slurm.local_rank(),
+            "LOCAL_WORLD_SIZE": os.environ["SLURM_NTASKS_PER_NODE"],
+            "MASTER_ADDR": slurm.main_address,
+            "MASTER_PORT": slurm.main_port,
+        }
+    except (RuntimeError, KeyError) as error:
+        raise UsageError(
+            f"SLURM does not say how its tasks are placed: {error}", remedy="give --ntasks-per-node"
+        ) from None
+    os.environ.update({name: str(value) for name, value in told.items()})
 
 
 def _meet() -> Ranks:
@@ -141,7 +223,18 @@ def _meet() -> Ranks:
     # One process may do several pieces of work one after another, with the same words.
     work = store.add(f"ftcot work of {rank}", 1)
     own = distributed.PrefixStore(f"ftcot work {work}", store)
-    return Ranks(rank, world, int(os.environ["LOCAL_RANK"]), own)
+    return Ranks(
+        rank, world, int(os.environ["LOCAL_RANK"]), own, int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    )
+
+
+def _part(ranks: Ranks) -> None:
+    """Let the first rank, whose process may be where the store is, end last."""
+    if ranks.is_first:
+        for rank in range(1, ranks.world):
+            ranks.hear(f"left {rank}", rank)
+    else:
+        ranks.tell(f"left {ranks.rank}", None)
 
 
 def _failed_before(ranks: Ranks) -> bool:
@@ -172,9 +265,12 @@ def _beating(ranks: Ranks) -> Iterator[None]:
     stopped = threading.Event()
 
     def beat() -> None:
-        with contextlib.suppress(distributed.DistError):  # without a store there is nobody to tell
+        try:
             while not stopped.wait(BEAT_SECONDS):
                 ranks.store.add(f"beat {ranks.rank}", 1)
+        except distributed.DistError:  # without a store the run is over, whatever this rank does just now
+            if not stopped.is_set():
+                os.kill(os.getpid(), signal.SIGTERM)
 
     thread = threading.Thread(target=beat, daemon=True)
     thread.start()

@@ -15,9 +15,10 @@ from typing import Any
 from finetune_cot.artifacts.results import ResultRow, append_result
 from finetune_cot.errors import TrainingError, UsageError
 from finetune_cot.estimation.subsets import Subset
+from finetune_cot.pipeline.devices import training_device
 from finetune_cot.pipeline.progress import progress, say
-from finetune_cot.pipeline.sample_truth import TruthPlan, load_truth_model, measure, missing_subsets
-from finetune_cot.pipeline.train_checks import check_precision, training_device
+from finetune_cot.pipeline.sample_truth import TruthPlan, begin, load_truth_model, measure, missing_subsets
+from finetune_cot.pipeline.train_checks import check_precision
 
 TRIES = 4
 """How many workers may die over one subset."""
@@ -75,6 +76,8 @@ def measure_on_ray(plan: TruthPlan, subsets: Sequence[Subset]) -> None:
         worker_class = ray.remote(num_cpus=1, num_gpus=int(on_gpus))(TruthWorker)
         pool = _Pool(ray, worker_class, ray.put(plan))
         for done, row in enumerate(pool.results(subsets, min(workers, len(subsets))), start=1):
+            if done == 1:
+                begin(plan)
             if row.task_indices in missing_subsets(plan):
                 append_result(plan.path, row)
             report(done)

@@ -16,17 +16,13 @@ from finetune_cot.config.sample_truth import SampleTruthConfig
 from finetune_cot.errors import ArtifactError, DataError, InUseError, UsageError
 from finetune_cot.estimation.subsets import Subset
 from finetune_cot.models.registry import check_available
+from finetune_cot.pipeline.devices import rank_device
 from finetune_cot.pipeline.progress import progress, say
 from finetune_cot.pipeline.ranks import Ranks, joined
 from finetune_cot.pipeline.same_run import difference
 from finetune_cot.pipeline.subject import start_digest
 from finetune_cot.pipeline.task_subsets import chosen_part, listed_subsets
-from finetune_cot.pipeline.train_checks import (
-    check_precision,
-    check_start,
-    rank_device,
-    settled_precision,
-)
+from finetune_cot.pipeline.train_checks import check_precision, check_start, settled_precision
 from finetune_cot.pipeline.train_data import (
     Parts,
     TrainingData,
@@ -122,15 +118,8 @@ def _sample_truth(config: SampleTruthConfig, ranks: Ranks) -> SampleTruthResult:
         from finetune_cot.pipeline.ray_truth import check_ray
 
         check_ray(ranks.world)
-    if not ranks.is_first:
-        ranks.hear("missing")  # by then the list of subsets is kept, and no results of others are there
     plan = plan_truth(config, ranks)
-    if ranks.is_first:
-        found = missing_subsets(plan)
-        if not config.dry_run:
-            begin(plan)
-        ranks.tell("missing", found)
-    missing = [tuple(subset) for subset in ranks.hear("missing")]
+    missing = [tuple(subset) for subset in ranks.agree("missing", lambda: missing_subsets(plan))]
     reused = len(plan.subsets) - len(missing)
     if config.dry_run:
         return SampleTruthResult(plan.path, 0, reused, 0.0, plan.data.tasks, plan=_planned(plan, missing))
@@ -168,16 +157,9 @@ def plan_truth(config: SampleTruthConfig, ranks: Ranks) -> TruthPlan:
     if not parts.dev:
         raise UsageError("there is no dev set to measure a loss on", where="--dev-fraction")
     name = trained_name(config, data)
-    listed = listed_subsets(
-        config,
-        len(data.tasks),
-        config.seed,
-        name,
-        config.saved_dir,
-        overwrite=config.overwrite,
-        keep=not config.dry_run,
+    subsets = chosen_part(
+        _listed(config, data, keep=False), config.start, config.stop, config.subset_num, config.shard
     )
-    subsets = chosen_part(listed, config.start, config.stop, config.subset_num, config.shard)
     inputs = {
         "training samples": texts_digest(parts.train, data.template),
         "dev samples": texts_digest(parts.dev, data.template),
@@ -186,6 +168,19 @@ def plan_truth(config: SampleTruthConfig, ranks: Ranks) -> TruthPlan:
         inputs["weights to start from"] = start_digest(config.load_model_dir)
     path = ResultsId(name, run=config.run or None).path(config.saved_dir)
     return TruthPlan(config, data, parts, tuple(dict.fromkeys(subsets)), path, device, inputs)
+
+
+def _listed(config: SampleTruthConfig, data: TrainingData, keep: bool) -> list[Subset]:
+    return listed_subsets(
+        config,
+        len(data.tasks),
+        config.seed,
+        trained_name(config, data),
+        config.saved_dir,
+        overwrite=config.overwrite,
+        keep=keep,
+        check=not config.dry_run,
+    )
 
 
 def missing_subsets(plan: TruthPlan) -> list[Subset]:
@@ -215,7 +210,11 @@ def missing_subsets(plan: TruthPlan) -> list[Subset]:
 
 
 def begin(plan: TruthPlan) -> None:
-    """Say of what the results are; results of another training are removed, which ``--overwrite`` allowed."""
+    """Say of what the results are; results of another training are removed, which ``--overwrite`` allowed.
+
+    Nothing is written before, as only the model, once it is loaded, tells whether its options fit it.
+    """
+    _listed(plan.config, plan.data, keep=True)
     manifest = plan.path.with_name(MANIFEST)
     with artifact_lock(manifest, "sample-truth", wait_seconds=60.0):
         if manifest.exists() and not difference(
@@ -230,6 +229,7 @@ def begin(plan: TruthPlan) -> None:
 def measure_here(plan: TruthPlan, subsets: Sequence[Subset], ranks: Ranks) -> None:
     """Measure subsets one after another, passing over those that another process holds or has done."""
     subject = load_truth_model(plan)
+    ranks.agree("begun", lambda: begin(plan))
     with progress("sample-truth", len(subsets), "subsets") as report:
         for place, subset in ranks.share("subsets", subsets):
             try:

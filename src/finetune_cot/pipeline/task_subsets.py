@@ -12,7 +12,15 @@ from finetune_cot.estimation.subsets import Subset, leave_one_out, random_subset
 
 
 def listed_subsets(
-    options: SubsetOptions, tasks: int, seed: int, name: str, saved_dir: Path, *, overwrite: bool, keep: bool
+    options: SubsetOptions,
+    tasks: int,
+    seed: int,
+    name: str,
+    saved_dir: Path,
+    *,
+    overwrite: bool,
+    keep: bool,
+    check: bool = False,
 ) -> list[Subset]:
     """The subsets that the options name.
 
@@ -26,6 +34,7 @@ def listed_subsets(
         saved_dir: Root of ``saved/``.
         overwrite: Whether a list of other subsets may be replaced.
         keep: Whether the list is written.
+        check: Whether it must be one that could be.
 
     Raises:
         UsageError: there are no such subsets.
@@ -40,8 +49,8 @@ def listed_subsets(
         return leave_one_out(tasks)
     size = subset_size(options.subset_size, tasks)
     subsets = random_subsets(tasks, size, options.number_of_subsets, seed)
-    if keep:
-        keep_subsets(SampledIndicesId(name).path(saved_dir), subsets, overwrite)
+    if keep or check:
+        keep_subsets(SampledIndicesId(name).path(saved_dir), subsets, overwrite, write=keep)
     return subsets
 
 

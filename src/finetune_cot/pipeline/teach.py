@@ -11,8 +11,10 @@ from finetune_cot.config.teach import TeachConfig
 from finetune_cot.errors import DataError, UsageError
 from finetune_cot.pipeline.completing import Outcome, complete, tell_other_questions, there_already
 from finetune_cot.pipeline.jobs import Job, is_outdated, make_job, make_recipe, make_requests, select_samples
+from finetune_cot.pipeline.ranks import Ranks, joined
 from finetune_cot.pipeline.subject import Subject, base_subject, folder_subject
 from finetune_cot.pipeline.teachers import Plan, asks_in_messages, check_teacher, estimate, teacher_maker
+from finetune_cot.pipeline.train_checks import settled_precision
 from finetune_cot.prompts.few_shot import few_shot_prompts
 from finetune_cot.prompts.templates import template_of
 from finetune_cot.tasks.reasoning import load_dataset
@@ -60,7 +62,13 @@ def teach(config: TeachConfig) -> TeachResult:
         ModelError: the model is not there or cannot be loaded.
         ArtifactError: the completion file is torn, held by another run, or was made in another way.
         TeacherError: the server refuses or does not answer; what was done is kept.
+        StoppedByAnotherError: another process of this run failed, and tells why.
     """
+    with joined() as ranks:
+        return _teach(settled_precision(config), ranks)
+
+
+def _teach(config: TeachConfig, ranks: Ranks) -> TeachResult:
     running = start("teach", to_plain(config))
     subject = _subject(config)
     dataset = load_dataset(config.dataset_key, config.data_dir)
@@ -91,7 +99,7 @@ def teach(config: TeachConfig) -> TeachResult:
         there = {}
     if config.dry_run:
         return _planned(config, job, subject, {request.key for request in requests} & there.keys())
-    outcome = complete(job, there, teacher_maker(config, subject), running, config.overwrite)
+    outcome = complete(job, there, teacher_maker(config, subject, ranks), running, config.overwrite, ranks)
     tell_other_questions(requests, outcome.completions)
     return _result(config, job, subject.model_key, outcome, running.seconds)
 

@@ -4,9 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from finetune_cot.errors import UsageError
 from finetune_cot.models.registry import check_available
+from finetune_cot.pipeline.devices import rank_device
 from finetune_cot.pipeline.jobs import Job, Options
+from finetune_cot.pipeline.ranks import Ranks
 from finetune_cot.pipeline.subject import Subject, load_subject, require_weights
+from finetune_cot.pipeline.train_checks import check_precision
 from finetune_cot.prompts.templates import prompt_text
 from finetune_cot.tasks.sample import Sample
 from finetune_cot.teachers.protocol import Teacher
@@ -35,8 +39,21 @@ def asks_in_messages(options: Options) -> bool:
     return options.endpoint == "chat" if options.teacher == "openai" else options.chat
 
 
-def teacher_maker(options: Options, subject: Subject) -> Callable[[], Teacher]:
-    """A function that gives the teacher which the options name; a local model is loaded by its call."""
+def teacher_maker(options: Options, subject: Subject, ranks: Ranks) -> Callable[[], Teacher]:
+    """A function that gives the teacher which the options name; a local model is loaded by its call.
+
+    Args:
+        options: Which teacher, on which device.
+        subject: The model.
+        ranks: The processes that share a local model's batches.
+
+    Raises:
+        UsageError: there are several processes, and a teacher that one process asks.
+    """
+    if options.teacher != "local" and ranks.world > 1:
+        raise UsageError(
+            "answers one process", where=f"--teacher {options.teacher}", remedy="run it without torchrun"
+        )
 
     def make() -> Teacher:
         if options.teacher == "rationale":
@@ -45,8 +62,12 @@ def teacher_maker(options: Options, subject: Subject) -> Callable[[], Teacher]:
             return _server_teacher(options)
         from finetune_cot.teachers.local import LocalTeacher
 
-        loaded = load_subject(subject, options.precision, options.device)
-        return LocalTeacher(loaded, options.inference_batch_size)
+        loaded = load_subject(subject, options.precision, _local_device(options, ranks))
+        return LocalTeacher(
+            loaded,
+            options.inference_batch_size,
+            lambda batches: (batch for _, batch in ranks.share("batches", batches)),
+        )
 
     return make
 
@@ -55,13 +76,15 @@ def check_teacher(options: Options, subject: Subject) -> None:
     """Find out in a moment whether the teacher can be had.
 
     Raises:
-        UsageError: the API key is missing.
+        UsageError: the API key is missing, or this machine cannot compute so.
         ModelError: the model is not there.
         ArtifactError: the student is not there.
     """
     if options.teacher != "local":
-        teacher_maker(options, subject)()
-    elif subject.folder is None:
+        teacher_maker(options, subject, Ranks())()
+        return
+    _local_device(options, Ranks())
+    if subject.folder is None:
         require_weights(subject)
         check_available(subject.model_key)
 
@@ -81,6 +104,16 @@ def estimate(job: Job, samples: list[Sample]) -> Plan:
         first_prompt=prompts[0] if prompts else "",
         writes=job.path,
     )
+
+
+def _local_device(options: Options, ranks: Ranks) -> str:
+    """The device of this process, which can compute in the precision that is wanted."""
+    from finetune_cot.models.loading import pick_device
+
+    own = str(pick_device(options.device)) if ranks.world == 1 else None
+    device = own or rank_device((options.device,), ranks.world, ranks.local_rank)
+    check_precision(options.precision, device)
+    return device
 
 
 def _server_teacher(options: Options) -> Teacher:

@@ -14,12 +14,14 @@ from finetune_cot.config.options import replace
 from finetune_cot.config.train import TrainConfig
 from finetune_cot.errors import UsageError
 from finetune_cot.models.registry import check_available
+from finetune_cot.pipeline.devices import placement
 from finetune_cot.pipeline.progress import say
+from finetune_cot.pipeline.ranks import Ranks, joined
 from finetune_cot.pipeline.train_checks import (
     check_precision,
     check_start,
+    check_strategy,
     settled_precision,
-    training_device,
 )
 from finetune_cot.pipeline.train_data import (
     Parts,
@@ -85,21 +87,30 @@ def train(config: TrainConfig) -> TrainResult:
         DataError, ArtifactError: the data are missing, torn or empty; a checkpoint is of another training.
         ModelError: the model, or the adapter to start from, is not there or of another kind.
         TrainingError: the loss is no longer a finite number.
+        StoppedByAnotherError: another process of this run failed, and tells why.
     """
+    with joined(collective=True) as ranks:
+        return _train(config, ranks)
+
+
+def _train(config: TrainConfig, ranks: Ranks) -> TrainResult:
     config = _settled(config)
-    device = training_device(config.devices)
+    device, processes = placement(config.devices, config.num_nodes, ranks)
     check_precision(config.precision, device)
+    check_strategy(config, processes.world)
     check_available(config.model_key)
     check_start(config)
     data = in_task_groups(read_training_data(config), config.task_groups)
     parts = divided(data, config)
-    plans = [plan_run(config, config.run + number, data, parts, device) for number in range(config.runs)]
-    states = [check_folder(plan) for plan in plans]
+    plans = [
+        plan_run(config, config.run + number, data, parts, device, processes) for number in range(config.runs)
+    ]
+    states = ranks.agree("states", lambda: [check_folder(plan) for plan in plans])
     if config.dry_run:
         return _planned(plans, states, data)
     say(_told(data, parts))
-    runs = [perform(plan, show_example=plan is plans[0]) for plan in plans]
-    results_path = _write_results(plans, runs) if config.write_results else None
+    runs = [perform(plan, plan is plans[0], ranks) for plan in plans]
+    results_path = _write_results(plans, runs) if config.write_results and ranks.is_first else None
     return _summary(config, data, runs, results_path)
 
 
@@ -137,6 +148,7 @@ def _planned(plans: Sequence[RunPlan], states: Sequence[str], data: TrainingData
     plan = {
         "model": first.config.model_key,
         "device": first.device,
+        "processes": first.processes.world,
         "template": data.template,
         "tasks": [data.tasks[index] for index in first.parts.task_indices],
         "questions": len({text.question.strip() for text in first.parts.train}),

@@ -1,74 +1,20 @@
-"""What can be refused before a model is loaded: devices, number formats, and what a training starts from."""
+"""What can be refused before a model is loaded: number formats, and what a training starts from."""
 
 import importlib.util
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from finetune_cot.artifacts.checkpoints import is_checkpoint, weights_folder
+from finetune_cot.config.evaluate import EvaluateConfig
 from finetune_cot.config.options import replace
+from finetune_cot.config.teach import TeachConfig
+from finetune_cot.config.train import TrainConfig
 from finetune_cot.config.training import ModelOptions
 from finetune_cot.errors import ModelError, UsageError
 from finetune_cot.pipeline.trainable import bottleneck_of
 
-Options = TypeVar("Options", bound=ModelOptions)
-
-
-def training_device(devices: Sequence[str]) -> str:
-    """The one device that ``--devices`` means: ``cpu``, ``mps`` or ``cuda:<index>``.
-
-    Raises:
-        UsageError: this machine has no such device, or several are asked for.
-    """
-    import torch
-
-    from finetune_cot.models.loading import pick_device
-
-    gpus = torch.cuda.device_count()
-    wanted = [name.lower() for name in devices] or ["auto"]
-    number = int(wanted[0]) if wanted[0].isdecimal() else None
-    if len(wanted) > 1 or (number is not None and number > 1):
-        asked = len(wanted) if len(wanted) > 1 else number
-        raise UsageError(
-            f"{asked} devices are asked for; this machine has {gpus} GPUs, and training uses one device",
-            where="--devices",
-            remedy="give auto, cpu, or one GPU such as cuda:1",
-        )
-    if number == 0 and gpus == 0:
-        raise UsageError(
-            "this machine has no GPU 0", where="--devices", remedy="give auto, or cpu to train without a GPU"
-        )
-    name = {0: "cuda:0", 1: "auto", None: wanted[0]}[number]
-    try:
-        return str(pick_device(name))
-    except UsageError as error:
-        raise UsageError(error.what, where="--devices", remedy=error.remedy) from None
-
-
-def rank_device(devices: Sequence[str], world: int, local_rank: int) -> str:
-    """The device of one of several processes: its own of those named, or of this machine's GPUs.
-
-    Args:
-        devices: What ``--devices`` says.
-        world: Processes of the run, on all machines; a single one has the `training_device`.
-        local_rank: Number of the process on its machine.
-
-    Raises:
-        UsageError: this machine has no such device, or a single process is to use several.
-    """
-    import torch
-
-    count = int(devices[0]) if len(devices) == 1 and devices[0].isdecimal() else len(devices)
-    if world == 1 and count > 1:
-        raise UsageError(
-            f"{count} devices are asked for, and each needs a process of its own",
-            where="--devices",
-            remedy=f"run torchrun --standalone --nproc-per-node {count} -m finetune_cot, and the same words",
-        )
-    named = [f"cuda:{name}" if name.isdecimal() else name for name in devices]
-    if len(devices) < 2 and devices and (devices[0].isdecimal() or devices[0].lower() in ("auto", "cuda")):
-        named = [f"cuda:{index}" for index in range(torch.cuda.device_count())] or ["cpu"]
-    return training_device([named[local_rank % len(named)]] if world > 1 else devices)
+Options = TypeVar("Options", bound=EvaluateConfig | TeachConfig | ModelOptions)
+_SHARDED_PRECISIONS = ("32-true", "bf16-mixed", "bf16-true", "16-true")
 
 
 def settled_precision(config: Options) -> Options:
@@ -84,8 +30,8 @@ def check_precision(precision: str, device: str) -> None:
         UsageError: names another format.
     """
     wrong = None
-    if precision == "16-mixed" and device == "cpu":
-        wrong = "needs a GPU: a CPU cannot compute in mixed float16"
+    if precision in ("16-mixed", "16-true") and device == "cpu":
+        wrong = "needs a GPU: a CPU has bfloat16, and no float16 to speak of"
     elif precision == "64-true" and device == "mps":
         wrong = "cannot be computed on this GPU"
     elif precision == "transformer-engine" and not device.startswith("cuda"):
@@ -94,6 +40,37 @@ def check_precision(precision: str, device: str) -> None:
         wrong = "needs the package transformer-engine, which is not installed"
     if wrong:
         raise UsageError(f"{precision} {wrong}", where="--precision", remedy="try bf16-mixed or 32-true")
+
+
+def check_strategy(config: TrainConfig, world: int) -> None:
+    """Refuse what several devices cannot do together.
+
+    Args:
+        config: The command's options.
+        world: How many processes train together.
+
+    Raises:
+        UsageError: names the option.
+    """
+    strategy, wrong, remedy = config.strategy, None, "give --strategy fsdp, which divides the same"
+    if strategy.startswith("deepspeed"):
+        there = importlib.util.find_spec("deepspeed") is not None
+        wrong = "keeps files that no run here can be taken up from" if there else "is not installed"
+        wrong = f"DeepSpeed {wrong}"
+    elif strategy == "fsdp" and world == 1:
+        wrong, remedy = "divides the weights between several devices", "see --devices"
+    elif strategy == "fsdp" and config.method not in ("lora", "full"):
+        wrong, remedy = f"cannot divide the weights of --method {config.method}", "give --strategy ddp"
+    elif strategy == "fsdp" and config.precision not in _SHARDED_PRECISIONS:
+        wrong, remedy = f"is not for --precision {config.precision}", f"try {', '.join(_SHARDED_PRECISIONS)}"
+    if wrong:
+        raise UsageError(wrong, where=f"--strategy {strategy}", remedy=remedy)
+    if config.batch_size < world:
+        raise UsageError(
+            f"{config.batch_size} samples cannot be shared by {world} devices",
+            where="--batch-size",
+            remedy="it counts the samples of all devices together",
+        )
 
 
 def check_method(config: ModelOptions) -> None:

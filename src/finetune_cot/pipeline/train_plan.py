@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from finetune_cot.artifacts.ids import CheckpointId, ModelMetadataId
 from finetune_cot.artifacts.keys import model_slug
@@ -13,6 +14,9 @@ from finetune_cot.errors import DataError, UsageError
 from finetune_cot.pipeline.subject import start_digest
 from finetune_cot.pipeline.task_subsets import trained_tasks
 from finetune_cot.pipeline.train_data import Parts, TrainingData, divide, texts_digest, trained_name
+
+if TYPE_CHECKING:
+    from finetune_cot.training.settings import Processes
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,7 @@ class RunPlan:
     """Where the student's metadata lie beside those of others."""
     parts: Parts
     device: str
+    processes: "Processes"
     inputs: Mapping[str, str]
     """Digests of the samples, and of the weights to start from."""
 
@@ -52,7 +57,9 @@ def divided(data: TrainingData, config: TrainConfig) -> Parts:
     return parts
 
 
-def plan_run(config: TrainConfig, run: int, data: TrainingData, parts: Parts, device: str) -> RunPlan:
+def plan_run(
+    config: TrainConfig, run: int, data: TrainingData, parts: Parts, device: str, processes: "Processes"
+) -> RunPlan:
     """One of a training's runs: where it goes, and what tells it from others."""
     config = replace(config, run=run, runs=1)
     base = model_slug(config.model_key)
@@ -76,4 +83,4 @@ def plan_run(config: TrainConfig, run: int, data: TrainingData, parts: Parts, de
         labels=data.labels.plain() if data.labels else None,
     )
     metadata = ModelMetadataId(base, data.finetune_key, student.train_key).path(config.saved_dir)
-    return RunPlan(config, folder, student, metadata, parts, device, inputs)
+    return RunPlan(config, folder, student, metadata, parts, device, processes, inputs)

@@ -22,6 +22,7 @@ from finetune_cot.artifacts.students import STUDENT_FILE, read_student, write_st
 from finetune_cot.config.options import to_plain
 from finetune_cot.errors import ArtifactError
 from finetune_cot.pipeline.progress import progress, say
+from finetune_cot.pipeline.ranks import Ranks
 from finetune_cot.pipeline.same_run import difference
 from finetune_cot.pipeline.train_plan import RunPlan
 from finetune_cot.pipeline.trainable import Examples, encode_parts, load_trainable, training_settings
@@ -40,6 +41,7 @@ _WITHOUT_EFFECT = frozenset(
         *("task_groups", "task_idxes", "load_sample_task_dir", "subset_num", "dev_tasks"),
         *("downsample", "dev_fraction", "save_name", "load_model_dir"),
         *("run", "runs", "devices", "gradient_checkpointing", "inference_batch_size", "checkpoint_every"),
+        *("strategy", "num_nodes"),
         *("logger", "write_results", "overwrite", "dry_run", "train_lora"),
     }
 )
@@ -69,6 +71,7 @@ class RunResult:
     seconds: float
     seconds_per_sample: float
     peak_memory_bytes: int
+    """Of the process that needed most."""
     dev_loss_by_task: Mapping[str, float] = field(default_factory=dict)
     dev_metrics_by_epoch: tuple[Mapping[str, float], ...] = ()
     """Of a classifier, after each epoch, by names such as ``rte_accuracy``."""
@@ -78,8 +81,13 @@ class RunResult:
     """Whether it was there already, finished."""
 
 
-def perform(plan: RunPlan, show_example: bool) -> RunResult:
+def perform(plan: RunPlan, show_example: bool, ranks: Ranks) -> RunResult:
     """Train a student, or go on where an interrupted run was, or take what a finished one left.
+
+    Args:
+        plan: What the run is.
+        show_example: Whether a training sample is shown first.
+        ranks: The processes that train it together; the first one writes.
 
     Raises:
         ArtifactError: another run holds the folder, or something else was trained into it.
@@ -87,18 +95,27 @@ def perform(plan: RunPlan, show_example: bool) -> RunResult:
         DataError: no sample is short enough.
         TrainingError: the loss is no longer a finite number.
     """
-    if _state(plan) == "finished":
-        return _reuse(plan)
+    run = plan.config.run
+    if found := ranks.agree(f"found {run}", lambda: _finished(plan)):
+        return RunResult(**found)
     model, loaded = load_trainable(plan.config, plan.device, labels_of(plan.student))
     examples = encode_parts(plan.parts, plan.student.template, plan.config.max_length, loaded)
     if show_example:
         _show_example(loaded, examples.train[0])
-    with artifact_lock(plan.folder, "train"):
-        state = _state(plan)  # another process may have been at it while the model was loaded
-        if state == "finished":
-            return _reuse(plan)
-        with _removed_unless_begun(plan.folder):
-            return _train(plan, model, loaded, examples, state)
+    with contextlib.ExitStack() as held:
+
+        def begin() -> dict[str, Any] | bool:
+            held.enter_context(artifact_lock(plan.folder, "train"))
+            # Another command may have been at it while the model was loaded.
+            if finished := _finished(plan):
+                return finished
+            held.enter_context(_removed_unless_begun(plan.folder))
+            return _begin(plan)
+
+        begun = ranks.agree(f"begun {run}", begin)
+        if isinstance(begun, dict):
+            return RunResult(**begun)
+        return _train(plan, model, loaded, examples, begun, ranks)
 
 
 def check_folder(plan: RunPlan) -> State:
@@ -141,13 +158,16 @@ def _state(plan: RunPlan) -> State:
     return "other"
 
 
-def _reuse(plan: RunPlan) -> RunResult:
+def _finished(plan: RunPlan) -> dict[str, Any] | None:
+    """The result of a run that is there already; None where there is something to do."""
+    if _state(plan) != "finished":
+        return None
     verify_outputs(plan.folder, read_manifest(plan.folder / MANIFEST))
     say(f"{plan.folder.name} is there already, trained in the same way: nothing to do")
     values = read_json(plan.folder / OUTCOME)
     if not _is_registered(plan):
         write_student(plan.student_path, read_student(plan.folder / STUDENT_FILE))
-    return RunResult(**{**values, "checkpoint": str(plan.folder), "resumed": False, "reused": True})
+    return {**values, "checkpoint": str(plan.folder), "resumed": False, "reused": True}
 
 
 def _show_example(loaded: "LoadedModel", example: "EncodedExample") -> None:
@@ -158,24 +178,36 @@ def _show_example(loaded: "LoadedModel", example: "EncodedExample") -> None:
     say(f"A training sample; the model learns to {verb} what is in [[ ]]:\n{text}\n")
 
 
-def _train(plan: RunPlan, model: Any, loaded: "LoadedModel", examples: Examples, state: State) -> RunResult:
+def _begin(plan: RunPlan) -> bool:
+    """Make the folder ready; returns whether there is a checkpoint in it to go on from."""
     from finetune_cot.training.callbacks import clear_folder
-    from finetune_cot.training.fit import fine_tune, total_batches
-    from finetune_cot.training.weights import trainable_weights
 
-    config, folder = plan.config, plan.folder
-    running = start("train", to_plain(config))
+    folder, state = plan.folder, _state(plan)
     folder.mkdir(parents=True, exist_ok=True)
     if state != "unfinished":
         clear_folder(folder)
+    running = start("train", to_plain(plan.config))
     write_manifest(folder / MANIFEST, running.manifest(inputs=plan.inputs))
     recover_directory(folder / LAST)
     resumed = (folder / LAST).exists()
     if resumed:
         say(f"{folder.name} goes on from its last checkpoint")
+    return resumed
+
+
+def _train(
+    plan: RunPlan, model: Any, loaded: "LoadedModel", examples: Examples, resumed: bool, ranks: Ranks
+) -> RunResult:
+    from finetune_cot.training.fit import fine_tune, total_batches
+    from finetune_cot.training.weights import trainable_weights
+
+    config, folder = plan.config, plan.folder
+    running = start("train", to_plain(config))
     settings = training_settings(
         config,
         plan.device,
+        strategy=config.strategy,
+        processes=plan.processes,
         checkpoint_every=config.checkpoint_every,
         keep_epochs=config.keep_epochs,
         loggers=config.logger,
@@ -186,15 +218,22 @@ def _train(plan: RunPlan, model: Any, loaded: "LoadedModel", examples: Examples,
             model, loaded.tokenizer.pad_token_id, examples.train, examples.dev, settings, folder, report
         )
     parameters = sum(weight.numel() for weight in trainable_weights(model).values())
-    result = _result(plan, outcome, parameters, examples, resumed)
-    write_json_atomic(folder / OUTCOME, asdict(result))
-    _register(plan, len(examples.train))
-    write_manifest(folder / MANIFEST, running.manifest(inputs=plan.inputs, outputs=_outputs(folder)))
+    memory = max(ranks.gather(f"memory {config.run}", _peak_memory_bytes(plan.device)))
+    result = _result(plan, outcome, parameters, memory, examples, resumed)
+    if ranks.is_first:
+        write_json_atomic(folder / OUTCOME, asdict(result))
+        _register(plan, len(examples.train))
+        write_manifest(folder / MANIFEST, running.manifest(inputs=plan.inputs, outputs=_outputs(folder)))
     return result
 
 
 def _result(
-    plan: RunPlan, outcome: "TrainingOutcome", parameters: int, examples: Examples, resumed: bool
+    plan: RunPlan,
+    outcome: "TrainingOutcome",
+    parameters: int,
+    memory: int,
+    examples: Examples,
+    resumed: bool,
 ) -> RunResult:
     last, best = outcome.epochs[-1], outcome.best
     return RunResult(
@@ -212,7 +251,7 @@ def _result(
         best_dev_loss=best.dev_loss,
         seconds=outcome.seconds,
         seconds_per_sample=outcome.seconds / outcome.samples_seen,
-        peak_memory_bytes=_peak_memory_bytes(plan.device),
+        peak_memory_bytes=memory,
         dev_loss_by_task=last.dev_loss_by_task,
         dev_metrics_by_epoch=tuple(epoch.dev_metrics for epoch in outcome.epochs if epoch.dev_metrics),
         resumed=resumed,

@@ -2,9 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 from finetune_cot.artifacts.completions import Completion
 from finetune_cot.errors import UsageError
@@ -44,11 +45,15 @@ class LocalTeacher:
     Args:
         loaded: The model.
         batch_size: Prompts that go through the model at once.
+        take: Gives the batches of a list that are this process's; by default all of them.
     """
 
-    def __init__(self, loaded: LoadedModel, batch_size: int) -> None:
+    def __init__(
+        self, loaded: LoadedModel, batch_size: int, take: Callable[[list[Any]], Iterable[Any]] = iter
+    ) -> None:
         self._loaded = loaded
         self._batch_size = batch_size
+        self._take = take
 
     def teach(
         self, requests: Sequence[TeachRequest], recipe: Recipe, done: Collection[tuple[int, int]]
@@ -59,12 +64,15 @@ class LocalTeacher:
             UsageError: the model has no chat template, or the prompt template is not for such models.
             ModelError: a batch does not fit into the device's memory.
         """
+        batches = []
         for batch in self._batches(requests, recipe):
             missing = [asked for asked in batch if asked.request.key not in done]
             if missing:
                 # What is drawn for a row depends on the rows above it, so that sampling needs them all.
-                answers = self._answer(batch if recipe.temperature > 0 else missing, recipe)
-                yield [answer for answer in answers if answer.key not in done]
+                batches.append(batch if recipe.temperature > 0 else missing)
+        for batch in self._take(batches):
+            answers = self._answer(batch, recipe)
+            yield [answer for answer in answers if answer.key not in done]
 
     def _batches(self, requests: Sequence[TeachRequest], recipe: Recipe) -> Iterator[list[_Asked]]:
         first = {request.sample.sample_index: request for request in requests}

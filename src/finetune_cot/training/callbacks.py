@@ -1,6 +1,7 @@
 """What happens beside the training loop: checkpoints, and word of progress."""
 
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from finetune_cot.artifacts.files import write_directory_atomic
 from finetune_cot.errors import TrainingError
 from finetune_cot.training.log import TrainingLog, stepped
 from finetune_cot.training.settings import best_epoch
-from finetune_cot.training.weights import save_weights, trainable_weights
+from finetune_cot.training.sharding import own_part
+from finetune_cot.training.weights import trainable_weights, weights_writer
 
 
 class Checkpoints(Callback):
@@ -49,15 +51,26 @@ class Checkpoints(Callback):
         _refuse_not_finite(pl_module.model)
         epoch = self._log.epochs[-1]
         if self._keep_epochs:
-            _write_weights(pl_module.model, epoch_folder(self._folder, epoch.epoch))
+            _write_weights(trainer, pl_module.model, epoch_folder(self._folder, epoch.epoch))
         if best_epoch(self._log.epochs) is epoch:
-            _write_weights(pl_module.model, self._folder / BEST)
+            _write_weights(trainer, pl_module.model, self._folder / BEST)
         self._save_last(trainer, pl_module)
 
     def _save_last(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         _refuse_not_finite(pl_module.model)
         trainer.save_checkpoint(self._folder / LAST)
         self._saved_step = trainer.global_step
+
+
+class OwnSignals(Callback):
+    """Keeps Lightning from meeting SIGTERM with a word to the other processes, which may be gone."""
+
+    def __init__(self) -> None:
+        self._handler = signal.getsignal(signal.SIGTERM)
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Put the handler back that there was before."""
+        signal.signal(signal.SIGTERM, self._handler)
 
 
 class ProgressReport(Callback):
@@ -85,14 +98,16 @@ def clear_folder(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def _write_weights(model: Any, folder: Path) -> None:
-    with write_directory_atomic(folder) as temporary:
-        save_weights(model, temporary)
+def _write_weights(trainer: lightning.Trainer, model: Any, folder: Path) -> None:
+    write = weights_writer(model)
+    if trainer.is_global_zero:
+        with write_directory_atomic(folder) as temporary:
+            write(temporary)
 
 
 def _refuse_not_finite(model: Any) -> None:
     for name, weight in trainable_weights(model).items():
-        if not torch.isfinite(weight).all():
+        if not torch.isfinite(own_part(weight)).all():
             raise TrainingError(
                 f"the weights of {name} are no longer finite numbers",
                 remedy="the last good checkpoint is kept; try a lower --lr or a --gradient-clip",

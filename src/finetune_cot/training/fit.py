@@ -12,18 +12,23 @@ from typing import Any
 
 import lightning.pytorch as lightning
 import torch
+from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
 from finetune_cot.artifacts.checkpoints import LAST
-from finetune_cot.batches.collation import ShuffledBatches, SortedBatches
+from finetune_cot.batches.collation import Part, ShuffledBatches, SortedBatches
 from finetune_cot.batches.encoding import EncodedExample
 from finetune_cot.errors import TrainingError
 from finetune_cot.models.loading import quiet_transformers
-from finetune_cot.training.callbacks import Checkpoints, ProgressReport
+from finetune_cot.training.callbacks import Checkpoints, OwnSignals, ProgressReport
 from finetune_cot.training.checkpoint_io import SafetensorsCheckpointIO
 from finetune_cot.training.log import TrainingLog
 from finetune_cot.training.loggers import make_logger
 from finetune_cot.training.module import FineTuning
-from finetune_cot.training.settings import TrainingOutcome, TrainingSettings
+from finetune_cot.training.settings import Processes, TrainingOutcome, TrainingSettings
+from finetune_cot.training.sharded_strategy import ShardedStrategy
 
 
 def fine_tune(
@@ -49,18 +54,20 @@ def fine_tune(
         report: Called with the number of batches done, of ``total_batches``.
 
     Raises:
-        TrainingError: the loss or the weights are no longer finite.
+        TrainingError: the loss or the weights are no longer finite, or another process is gone.
         KeyboardInterrupt: Ctrl-C; the last checkpoint is kept.
     """
     model.train()
-    log = TrainingLog(folder)
+    processes = settings.processes
+    log = TrainingLog(folder, writes=processes.rank == 0)
+    part = Part(processes.rank, processes.world)
     train_batches = ShuffledBatches(
-        train, settings.batch_size, pad_token_id, settings.seed, settings.accumulate
+        train, settings.batch_size, pad_token_id, settings.seed, settings.accumulate, part
     )
     module = FineTuning(model, settings, total_steps(len(train), settings), train_batches)
-    dev_batches = SortedBatches(dev, settings.inference_batch_size, pad_token_id) if dev else None
+    dev_batches = SortedBatches(dev, settings.inference_batch_size, pad_token_id, part) if dev else None
     last = folder / LAST
-    with _quiet(), _interruptible(), _out_of_memory_told():
+    with _quiet(), _interruptible(), _out_of_memory_told(), _loss_of_others_told(processes.world):
         if settings.gradient_checkpointing:
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         trainer = _trainer(settings, folder, log, report)
@@ -81,24 +88,45 @@ def total_steps(samples: int, settings: TrainingSettings) -> int:
 def _trainer(
     settings: TrainingSettings, folder: Path, log: TrainingLog, report: Callable[[int], None]
 ) -> lightning.Trainer:
-    accelerator, _, index = settings.device.partition(":")
+    processes = settings.processes
+    names = processes.devices or (settings.device,)
+    indices = [int(index) for index in (name.partition(":")[2] for name in names) if index]
     checkpoints = Checkpoints(folder, log, settings.checkpoint_every, settings.keep_epochs)
+    signals = [OwnSignals()] if processes.world > 1 else []
     return lightning.Trainer(
-        accelerator=accelerator,
-        devices=[int(index)] if index else 1,
+        accelerator=settings.device.partition(":")[0],
+        devices=indices or len(names),
+        num_nodes=processes.nodes,
+        strategy=_strategy(settings),
+        use_distributed_sampler=False,
         precision=settings.precision,  # type: ignore[arg-type]
         max_epochs=settings.epochs,
         accumulate_grad_batches=settings.accumulate,
         gradient_clip_val=settings.gradient_clip or None,
-        plugins=[SafetensorsCheckpointIO()],
-        callbacks=[log, *([] if settings.only_outcome else [checkpoints]), ProgressReport(report)],
+        plugins=[SafetensorsCheckpointIO(), _environment(processes)],
+        callbacks=[log, *([] if settings.only_outcome else [checkpoints]), ProgressReport(report), *signals],
         check_val_every_n_epoch=settings.epochs if settings.only_outcome else 1,
-        logger=[make_logger(name, folder) for name in settings.loggers],
+        logger=[make_logger(name, folder) for name in settings.loggers if processes.rank == 0],
         num_sanity_val_steps=0,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
     )
+
+
+def _strategy(settings: TrainingSettings) -> Any:
+    if settings.strategy == "fsdp":
+        return ShardedStrategy(settings.processes.world)
+    return settings.strategy if settings.processes.world > 1 else "auto"
+
+
+def _environment(processes: Processes) -> ClusterEnvironment:
+    """Who started the processes; a single one is none of SLURM's, even in a job that has room for several."""
+    if processes.world == 1:
+        return LightningEnvironment()
+    if TorchElasticEnvironment.detect():
+        return TorchElasticEnvironment()
+    return SLURMEnvironment(auto_requeue=False)
 
 
 @contextlib.contextmanager
@@ -138,3 +166,17 @@ def _out_of_memory_told() -> Iterator[None]:
             "the device's memory is full",
             remedy="try a lower --batch-size with --accumulate, --gradient-checkpointing or bf16-mixed",
         ) from None
+
+
+@contextlib.contextmanager
+def _loss_of_others_told(world: int) -> Iterator[None]:
+    """Tell in one line of what the libraries raise when a process that is computed with is gone."""
+    try:
+        yield
+    except RuntimeError as error:
+        if world == 1 or not any(name in str(error).lower() for name in ("gloo", "nccl", "connection")):
+            raise
+        raise TrainingError(
+            "another process of this run is gone",
+            remedy="the last checkpoint is kept, and the same command goes on from there",
+        ) from error

@@ -23,9 +23,15 @@ _STEP_COLUMNS = "step,epoch,train_loss,lr"
 
 
 class TrainingLog(Callback):
-    """Losses of every optimizer step and epoch, as CSV files that a resumed run continues."""
+    """Losses of every optimizer step and epoch, as CSV files that a resumed run continues.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: Where the files are.
+        writes: Whether this process writes them; of several, one does.
+    """
+
+    def __init__(self, folder: Path, writes: bool = True) -> None:
+        self._writes = writes
         self.epochs: list[EpochLosses] = []
         self.samples_seen = 0
         self.seconds = 0.0
@@ -53,6 +59,8 @@ class TrainingLog(Callback):
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Drop the lines of steps that the checkpoint does not know."""
+        if not self._writes:
+            return
         path = self._folder / STEP_LOG
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         kept = [line for line in lines[1:] if _is_step_up_to(line, trainer.global_step)]
@@ -84,7 +92,7 @@ class TrainingLog(Callback):
         self._step_tokens += outputs["label_tokens"]
         self._epoch_loss += outputs["loss_sum"]
         self._epoch_tokens += outputs["label_tokens"]
-        self.samples_seen += len(batch.tasks)
+        self.samples_seen += outputs["samples"]
         self.seconds += time.perf_counter() - self._started
         if stepped(trainer, batch_idx):
             self._log_step(trainer, self._step_loss / self._step_tokens)
@@ -115,6 +123,8 @@ class TrainingLog(Callback):
         _tell_loggers(trainer, scores | ({} if dev_loss is None else {"dev_loss": dev_loss}))
 
     def _log_step(self, trainer: lightning.Trainer, loss: float) -> None:
+        if not self._writes:
+            return
         path = self._folder / STEP_LOG
         try:
             with path.open("a", encoding="utf-8") as log:
@@ -128,6 +138,8 @@ class TrainingLog(Callback):
         _tell_loggers(trainer, {"train_loss": loss, "lr": self._rate})
 
     def _write_epochs(self) -> None:
+        if not self._writes:
+            return
         tasks = sorted({task for epoch in self.epochs for task in epoch.dev_loss_by_task})
         metrics = sorted({name for epoch in self.epochs for name in epoch.dev_metrics})
         columns = [*(f"dev_loss_{task}" for task in tasks), *(f"dev_{name}" for name in metrics)]

@@ -5,6 +5,22 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
+class Processes:
+    """The processes that train one model together, seen by one of them."""
+
+    rank: int = 0
+    world: int = 1
+    """Processes on all machines."""
+    devices: tuple[str, ...] = ()
+    """Devices of the processes on this machine; none where the process is alone."""
+
+    @property
+    def nodes(self) -> int:
+        """Machines."""
+        return self.world // max(1, len(self.devices))
+
+
+@dataclass(frozen=True)
 class TrainingSettings:
     """Everything that the training loop needs to know beside model and data."""
 
@@ -18,6 +34,7 @@ class TrainingSettings:
     gradient_clip: float = 1.0
     """Largest norm of the gradient; 0 for none."""
     batch_size: int = 8
+    """Samples of a batch, over all processes together."""
     inference_batch_size: int = 32
     accumulate: int = 1
     """Batches of an optimizer step."""
@@ -32,6 +49,9 @@ class TrainingSettings:
     only_outcome: bool = False
     """Whether only the losses at the end are wanted: no checkpoints, one dev pass after the last epoch."""
     gradient_checkpointing: bool = False
+    strategy: str = "auto"
+    """How processes train together, by Lightning's names; fsdp is PyTorch's ``fully_shard``."""
+    processes: Processes = Processes()
     loggers: tuple[str, ...] = ()
     """Of tensorboard, trackio and wandb; the CSV files are always written."""
 

@@ -12,6 +12,7 @@ from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from finetune_cot.batches.collation import Batch
 from finetune_cot.batches.encoding import IGNORED
+from finetune_cot.training.sharding import is_sharded
 
 _WORTH = 64
 """Least number of tokens to be saved: a pass over the prompt by itself reads all weights once more."""
@@ -67,7 +68,8 @@ def prompt_cache(model: Any, base: Any, batch: Batch, tokens: int) -> dict[str, 
 
 
 def _can_share(base: Any) -> bool:
-    if _cache_argument(base) is None or getattr(base, "_is_stateful", False):
+    # Weights that are divided between devices are gathered for one pass at a time.
+    if _cache_argument(base) is None or getattr(base, "_is_stateful", False) or is_sharded(base):
         return False
     if base.training and (
         _has_dropout(base) or any(getattr(part, _RECOMPUTING, False) for part in base.modules())

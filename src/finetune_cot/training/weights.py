@@ -1,6 +1,7 @@
 """The trainable weights of a model: taken out, put back, and written to a folder that others can load."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from finetune_cot.errors import ArtifactError, ModelError
 from finetune_cot.models.bottleneck import BOTTLENECK_WEIGHTS, adapter_parameters, write_bottleneck
 from finetune_cot.models.classification import head_parameters
 from finetune_cot.models.naming import weight_name
+from finetune_cot.training.sharding import is_sharded, put_into, whole
 
 ADAPTER_FILE = "adapter_model.safetensors"
 _WEIGHT_FILES = ("*model*.safetensors", BOTTLENECK_WEIGHTS)
@@ -51,9 +53,8 @@ def set_trainable_weights(model: Any, weights: Mapping[str, Tensor], where: obje
     """
     parameters = trainable_weights(model)
     check_fit(parameters, weights, where)
-    with torch.no_grad():
-        for name, parameter in parameters.items():
-            parameter.copy_(weights[name])
+    for name, parameter in parameters.items():
+        put_into(parameter, weights[name])
 
 
 def fitting_weights(model: Any, weights: Mapping[str, Tensor], where: object) -> dict[str, Tensor]:
@@ -67,8 +68,8 @@ def fitting_weights(model: Any, weights: Mapping[str, Tensor], where: object) ->
     """
     trained, everything = trainable_weights(model), saved_weights(model)
     check_fit(everything, weights, where)
-    for name in everything.keys() - trained.keys():
-        if not _same(everything[name], weights[name]):
+    for name in sorted(everything.keys() - trained.keys()):
+        if not _same(whole(everything[name]), weights[name]):
             raise ModelError(
                 f"{name} is frozen here, and another than the model's",
                 where=where,
@@ -95,22 +96,39 @@ def check_fit(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], where
         )
 
 
-def save_weights(model: Any, folder: Path) -> None:
+def weights_writer(model: Any) -> Callable[[Path], None]:
+    """A function that writes the weights into a folder; those of a divided model are gathered now, by all."""
+    if not is_sharded(model):
+        return partial(save_weights, model)
+    named = saved_weights(model) if isinstance(model, PeftModel) else model.state_dict(keep_vars=True)
+    # What has two names, as tied embeddings have, is gathered once, and stays one.
+    gathered = {id(weight): whole(weight.detach()) for weight in named.values()}
+    weights = {name: gathered[id(weight)] for name, weight in named.items()}
+    return partial(save_weights, model, weights=weights)
+
+
+def save_weights(model: Any, folder: Path, weights: Mapping[str, Tensor] | None = None) -> None:
     """Write an adapter as PEFT or the adapters library does, or a whole model as transformers does.
+
+    Args:
+        model: What is written.
+        folder: Where.
+        weights: An adapter's or a whole model's weights, where the model does not hold them as they are.
 
     Raises:
         ArtifactError: the disk is full or the folder cannot be written to.
     """
     if isinstance(model, PeftModel):
         model.peft_config["default"].save_pretrained(str(folder))
-        weights = {name: tensor.cpu().contiguous() for name, tensor in saved_weights(model).items()}
-        save_tensors(weights, folder / ADAPTER_FILE)
+        weights = saved_weights(model) if weights is None else weights
+        tensors = {name: tensor.cpu().contiguous() for name, tensor in weights.items()}
+        save_tensors(tensors, folder / ADAPTER_FILE)
     else:
         try:
             if _has_bottleneck(model):
                 write_bottleneck(model, folder)
             else:
-                model.save_pretrained(folder)
+                model.save_pretrained(folder, state_dict=weights)
         except SafetensorError as error:
             raise _not_written(folder, error) from None
 

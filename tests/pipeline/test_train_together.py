@@ -1,0 +1,144 @@
+"""Two processes train what one trains; runs pass from two to one and back; what dies is taken up again."""
+
+import csv
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from finetune_cot.cli.main import main
+from finetune_cot.training.callbacks import Checkpoints
+from finetune_cot.training.weights import read_weights
+from tests.pipeline.numbered_tasks import write_tasks
+from tests.pipeline.processes import EACH, lines, results, srun, torchrun
+
+pytestmark = pytest.mark.models
+
+DYING = """
+import os, signal, sys
+from finetune_cot.cli.main import main
+from finetune_cot.training.callbacks import Checkpoints
+
+save = Checkpoints._save_last
+
+def save_and_die(self, trainer, module):
+    save(self, trainer, module)
+    if trainer.global_step == 3 and trainer.global_rank == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+Checkpoints._save_last = save_and_die
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+class StopError(Exception):
+    """Stands for a kill."""
+
+
+@pytest.fixture
+def command(tiny_llama_dir: Path, tmp_path: Path) -> Callable[..., list[str]]:
+    """Makes a command line on the CPU; 25 samples in batches of 6 leave one sample to the last, and to one process."""
+    further = [{"prompt": "one more", "completion": "5", "skill": "extra"}]
+    path = write_tasks(tmp_path / "tasks.jsonl", further)
+
+    def line(saved: str, *words: str) -> list[str]:
+        data = [f"--model-key={tiny_llama_dir}", f"--data-path={path}", "--dev-fraction=0.25"]
+        how = ["--batch-size=6", "--accumulate=2", "--epochs=2", "--checkpoint-every=1", "--lora-rank=2"]
+        usual = ["--devices=cpu", "--inference-batch-size=3", f"--saved-dir={tmp_path / saved}", "--json"]
+        return ["train", *data, *how, *usual, *words]
+
+    return line
+
+
+def checkpoint(saved_dir: Path) -> Path:
+    (folder,) = (saved_dir / "checkpoints").iterdir()
+    return folder
+
+
+def assert_close(saved_dir: Path, other: Path) -> None:
+    """The same losses of steps and epochs, and the same weights, within 1e-5."""
+    first, second = checkpoint(saved_dir), checkpoint(other)
+    for name in ("steps.csv", "epochs.csv"):
+        rows, others = (list(csv.DictReader((folder / name).open())) for folder in (first, second))
+        assert len(rows) == len(others) > 0
+        for row, expected in zip(rows, others, strict=True):
+            numbers = {key: float(value) for key, value in expected.items()}
+            assert {key: float(value) for key, value in row.items()} == pytest.approx(numbers, abs=1e-5)
+    for part in ("last", "best"):
+        weights, expected = read_weights(first / part), read_weights(second / part)
+        assert weights.keys() == expected.keys()
+        for name, weight in weights.items():
+            torch.testing.assert_close(weight, expected[name], rtol=0, atol=1e-5)
+
+
+def test_two_processes_train_what_one_trains(
+    command: Callable[..., list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None
+) -> None:
+    assert main(command("one")) == 0
+    assert main(command("full", "--method=full")) == 0
+    dying = torchrun(DYING, tmp_path, *command("killed"))
+    assert dying.returncode != 0
+    (error,) = results(dying)
+    assert "process of this run is gone" in error["error"]["message"], error  # type: ignore[index]
+    shutil.copytree(tmp_path / "killed", tmp_path / "from_two")
+
+    save = Checkpoints._save_last
+
+    def save_and_stop(self: Checkpoints, trainer: object, module: object) -> None:
+        save(self, trainer, module)  # type: ignore[arg-type]
+        if trainer.global_step == 3:  # type: ignore[attr-defined]
+            raise StopError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Checkpoints, "_save_last", save_and_stop)
+        with pytest.raises(StopError):
+            main(command("from_one"))
+
+    first, second = srun(
+        EACH,
+        lines(
+            command("two"),
+            command("killed"),
+            command("from_one"),
+            command("sharded", "--strategy=fsdp", "--inference-batch-size=32"),
+            command("sharded_full", "--strategy=fsdp", "--method=full"),
+        ),
+    )
+    assert first.returncode == 0, first.stderr
+    assert second.returncode == 0, second.stderr
+    assert second.stdout == ""
+    two, killed, from_one, _, full = results(first)
+    assert [two["resumed"], killed["resumed"], from_one["resumed"]] == [False, True, True]
+    for name in ("two", "from_one", "sharded"):
+        assert_close(tmp_path / name, tmp_path / "one")
+    assert_close(tmp_path / "sharded_full", tmp_path / "full")
+    assert full["trainable_parameters"] == json.loads(_outcome(tmp_path / "full"))["trainable_parameters"]
+    for name in (
+        "last/adapter_model.safetensors",
+        "last/trainer_state.safetensors",
+        "steps.csv",
+        "epochs.csv",
+    ):
+        files = [checkpoint(tmp_path / saved) / name for saved in ("two", "killed")]
+        assert files[0].read_bytes() == files[1].read_bytes(), name
+
+    assert main(command("from_two")) == 0
+    assert_close(tmp_path / "from_two", tmp_path / "one")
+    left = {path.name for path in (tmp_path / "two").rglob("*") if path.name.startswith(".")}
+    assert left == set()
+
+
+def _outcome(saved_dir: Path) -> str:
+    return (checkpoint(saved_dir) / "outcome.json").read_text()
+
+
+def test_a_number_of_devices_starts_as_many_processes(
+    command: Callable[..., list[str]], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(command("two", "--devices=cpu", "--dry-run")) == 0
+    (plan,) = capfd.readouterr().out.splitlines()
+    assert json.loads(plan)["plan"]["processes"] == 2
+    assert not (tmp_path / "two").exists()
