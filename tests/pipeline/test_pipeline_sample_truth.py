@@ -122,6 +122,17 @@ def test_what_cannot_be_is_told(options: dict[str, Any], changes: dict[str, Any]
         sample_truth(truth(options, **changes))
 
 
+@pytest.mark.parametrize(
+    "changes", [{"lora_targets": ("nope",)}, {"method": "full", "train_layers": ("nope",)}]
+)
+def test_options_that_the_model_does_not_fit_leave_nothing(
+    options: dict[str, Any], changes: dict[str, Any]
+) -> None:
+    with pytest.raises(UsageError, match="nope"):
+        sample_truth(truth(options, **changes))
+    assert not [path for path in options["saved_dir"].rglob("*") if path.is_file()]
+
+
 def test_a_subset_without_samples_is_named(options: dict[str, Any], tmp_path: Path) -> None:
     with Path(options["data_path"]).open("a") as file:
         for number in range(4):

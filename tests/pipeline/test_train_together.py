@@ -40,7 +40,7 @@ class StopError(Exception):
 
 @pytest.fixture
 def command(tiny_llama_dir: Path, tmp_path: Path) -> Callable[..., list[str]]:
-    """Makes a command line on the CPU; 25 samples in batches of 6 leave one sample to the last, and to one process."""
+    """Makes a command line; 25 samples in batches of 6 leave one to the last batch, and to one process."""
     further = [{"prompt": "one more", "completion": "5", "skill": "extra"}]
     path = write_tasks(tmp_path / "tasks.jsonl", further)
 

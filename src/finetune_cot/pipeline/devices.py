@@ -109,6 +109,7 @@ def placement(devices: Sequence[str], nodes: int | None, ranks: Ranks) -> tuple[
         UsageError: this machine has no such devices, or other processes were started than the options say.
     """
     if ranks.world == 1:
+        named_devices(devices)
         device, processes = rank_device(devices, 1, 0), Processes()
     else:
         names = started_devices(devices, ranks.local_world)
