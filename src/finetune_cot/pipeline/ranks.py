@@ -86,6 +86,10 @@ class Ranks:
                 return
             yield place, items[place]
 
+    def sharer(self, name: str) -> Callable[[list[Any]], Iterator[Any]]:
+        """`share` as a function that gives the items alone."""
+        return lambda items: (item for _, item in self.share(name, items))
+
     def tell(self, name: str, value: Any) -> None:
         """Tell the other ranks something that JSON can hold."""
         self.store.set(name, json.dumps(value))

@@ -62,12 +62,8 @@ def teacher_maker(options: Options, subject: Subject, ranks: Ranks) -> Callable[
             return _server_teacher(options)
         from finetune_cot.teachers.local import LocalTeacher
 
-        loaded = load_subject(subject, options.precision, _local_device(options, ranks))
-        return LocalTeacher(
-            loaded,
-            options.inference_batch_size,
-            lambda batches: (batch for _, batch in ranks.share("batches", batches)),
-        )
+        loaded = load_subject(subject, options.precision, local_device(options, ranks))
+        return LocalTeacher(loaded, options.inference_batch_size, ranks.sharer("batches"))
 
     return make
 
@@ -83,7 +79,7 @@ def check_teacher(options: Options, subject: Subject) -> None:
     if options.teacher != "local":
         teacher_maker(options, subject, Ranks())()
         return
-    _local_device(options, Ranks())
+    local_device(options, Ranks())
     if subject.folder is None:
         require_weights(subject)
         check_available(subject.model_key)
@@ -106,8 +102,12 @@ def estimate(job: Job, samples: list[Sample]) -> Plan:
     )
 
 
-def _local_device(options: Options, ranks: Ranks) -> str:
-    """The device of this process, which can compute in the precision that is wanted."""
+def local_device(options: Options, ranks: Ranks) -> str:
+    """The device of this process, which can compute in the precision that is wanted.
+
+    Raises:
+        UsageError: this machine has no such device, or it cannot.
+    """
     from finetune_cot.models.loading import pick_device
 
     own = str(pick_device(options.device)) if ranks.world == 1 else None

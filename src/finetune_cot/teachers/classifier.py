@@ -1,6 +1,7 @@
 """A classifier as what answers: the likeliest of a task's labels, or a score."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import Any
 
 import torch
 
@@ -21,17 +22,21 @@ class ClassifierTeacher:
     Args:
         loaded: The model.
         batch_size: Samples that go through the model at once.
+        take: Gives the batches of a list that are this process's; by default all of them.
 
     Raises:
         ModelError: it is a language model.
     """
 
-    def __init__(self, loaded: LoadedModel, batch_size: int) -> None:
+    def __init__(
+        self, loaded: LoadedModel, batch_size: int, take: Callable[[list[Any]], Iterable[Any]] = iter
+    ) -> None:
         if loaded.labels is None:
             raise ModelError("is no classifier", where=loaded.base_name, remedy="load one that `train` made")
         self._loaded = loaded
         self._labels = loaded.labels
         self._batch_size = batch_size
+        self._take = take
 
     def teach(
         self, requests: Sequence[TeachRequest], recipe: Recipe, done: Collection[tuple[int, int]]
@@ -42,7 +47,8 @@ class ClassifierTeacher:
             for request in requests
         ]
         context = getattr(self._loaded.model.config, "max_position_embeddings", None)
-        for batch in sorted_batches([example.length for example in examples], self._batch_size):
+        batches = sorted_batches([example.length for example in examples], self._batch_size)
+        for batch in self._take(batches):
             missing = [place for place in batch if requests[place].key not in done]
             fitting = [place for place in missing if not context or examples[place].length <= context]
             reason = f"the text exceeds the model's context of {context} tokens"
