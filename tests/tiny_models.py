@@ -67,7 +67,7 @@ def write_t5(folder: Path, *, seed: int = 0, hidden_size: int = 32) -> Path:
     config = T5Config(
         vocab_size=vocabulary,
         d_model=hidden_size,
-        d_kv=8,
+        d_kv=hidden_size // 4,
         d_ff=64,
         num_layers=2,
         num_decoder_layers=2,

@@ -79,7 +79,7 @@ def test_lists_come_as_words_commas_or_lists() -> None:
         ({"lora_rank": "four"}, "--lora-rank: 'four' is not a whole number"),
         ({"lora_rank": 1.5}, "--lora-rank: 1.5 is not a whole number"),
         ({"lr": float("nan")}, "--lr: nan must be above 0"),
-        ({"method": "magic"}, "--method: 'magic' is not one of lora, adapter, full"),
+        ({"method": "magic"}, "--method: 'magic' is not one of lora, qlora, adapter, qadapter, full"),
         ({"overwrite": "perhaps"}, "--overwrite: 'perhaps' is not true or false"),
         ({"lora_rnak": 4}, "unknown option 'lora_rnak'; did you mean lora_rank?"),
         ({"model_key": {"a": 1}}, "--model-key: {'a': 1} is not a single value"),

@@ -57,6 +57,18 @@ CONFIGS: Mapping[str, Callable[[], Any]] = {
         max_position_embeddings=64,
         initializer_range=0.3,
     ),
+    "gpt_neox": lambda: hf.GPTNeoXConfig(
+        **_IDS,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=64,
+        initializer_range=0.3,
+    ),
+    "bloom": lambda: hf.BloomConfig(
+        **_IDS, hidden_size=32, n_layer=2, n_head=4, initializer_range=0.3, hidden_dropout=0.1
+    ),
     "t5": lambda: hf.T5Config(**_T5),
     "flan_t5": lambda: hf.T5Config(
         **_T5 | {"initializer_factor": 1.0}, feed_forward_proj="gated-gelu", tie_word_embeddings=False

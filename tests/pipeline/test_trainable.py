@@ -1,109 +1,35 @@
 """The second road with bottleneck adapters and with chosen layers, and what tells these from each other."""
 
-import json
-import math
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
 
-from finetune_cot.artifacts.gradient_store import open_store
-from finetune_cot.artifacts.results import read_results
 from finetune_cot.batches.collation import collate
-from finetune_cot.config.estimate import EstimateConfig
 from finetune_cot.config.grads import GradsConfig
 from finetune_cot.config.sample_truth import SampleTruthConfig
 from finetune_cot.config.train import TrainConfig
 from finetune_cot.config.training import AdapterOptions
 from finetune_cot.errors import ArtifactError, ModelError, UsageError
 from finetune_cot.models.finetuned import load_finetuned
-from finetune_cot.pipeline.estimate import estimate
 from finetune_cot.pipeline.grads import grads
 from finetune_cot.pipeline.sample_truth import sample_truth
 from finetune_cot.pipeline.train import train
 from finetune_cot.pipeline.train_data import divide, read_training_data
-from finetune_cot.pipeline.trainable import encode_parts, load_trainable, trained_part
-from finetune_cot.training.loss import mean_sample_losses, sample_losses
-from finetune_cot.training.weights import trainable_weights
+from finetune_cot.pipeline.trainable import encode_parts, trained_part
+from finetune_cot.training.loss import mean_sample_losses
 from tests.adapters_library import with_adapters
+from tests.pipeline.methods import ADAPTER, LAYERS, METHODS, TRAINING, three_tasks
 
 pytestmark = pytest.mark.models
 
-LAYERS: dict[str, Any] = {"method": "full", "train_layers": ("last-1",)}
-ADAPTER: dict[str, Any] = {"method": "adapter", "reduction_factor": 4.0}
-PARTS = [
-    pytest.param(LAYERS, "_layers-last-1_run_0", id="layers"),
-    pytest.param(ADAPTER, "_adapter_rf_4_run_0", id="adapter", marks=with_adapters),
-]
-
 
 @pytest.fixture
-def options(tmp_path: Path, tiny_llama_dir: Path) -> dict[str, Any]:
-    rows = [
-        {"prompt": f"{task} {number}\n", "completion": f"{number * factor}", "skill": task}
-        for factor, task in enumerate(("double", "once", "triple"), start=1)
-        for number in range(5)
-    ]
-    (tmp_path / "tasks.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return {
-        "model_key": str(tiny_llama_dir),
-        "data_path": str(tmp_path / "tasks.jsonl"),
-        "saved_dir": tmp_path / "saved",
-        "dev_fraction": 0.25,
-        "devices": ("cpu",),
-    }
+def options(tmp_path: Path, wide_model_dirs: dict[str, Path]) -> dict[str, Any]:
+    return three_tasks(tmp_path, wide_model_dirs["llama"])
 
 
-TRAINING: dict[str, Any] = {"epochs": 2, "lr": 0.01, "batch_size": 4}
-
-
-def one_by_one(given: GradsConfig, checkpoint: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Gradients of the dev samples' losses by autograd, and the losses, at the end of the meta-training."""
-    from finetune_cot.config.options import replace
-
-    model, loaded = load_trainable(replace(given, load_model_dir=checkpoint), "cpu")
-    names = sorted(trainable_weights(model))
-    weights = dict(model.eval().named_parameters())
-    data = read_training_data(given)
-    rows, losses = [], []
-    for example in encode_parts(divide(data, given), data.template, given.max_length, loaded).dev:
-        total, tokens = sample_losses(model, collate([example], loaded.tokenizer.pad_token_id))
-        found = torch.autograd.grad((total / tokens).sum(), [weights[name] for name in names])
-        rows.append(torch.cat([grad.flatten() for grad in found]).numpy())
-        losses.append((total / tokens).item())
-    return np.stack(rows), np.array(losses)
-
-
-@pytest.mark.parametrize("base", ["tiny_llama_dir", "tiny_t5_dir"])
-@pytest.mark.parametrize(("part", "name"), PARTS)
-def test_from_training_to_estimates(
-    part: dict[str, Any], name: str, base: str, options: dict[str, Any], request: pytest.FixtureRequest
-) -> None:
-    options |= {**part, "model_key": str(request.getfixturevalue(base))}
-    trained = train(TrainConfig(**options, **TRAINING))
-    assert trained.checkpoint.name.endswith(name)
-    result = grads(GradsConfig(**options, project_dim=0, store_dtype="float32", points=("meta",)))
-    assert result.parameters == trained.trainable_parameters
-    store = open_store(result.path)
-    expected, losses = one_by_one(GradsConfig(**options), trained.checkpoint)
-    found = store.features(slice(None), 0)[store.is_dev]
-    errors = np.linalg.norm(found - expected, axis=1) / np.linalg.norm(expected, axis=1)
-    assert errors.max() < 1e-4
-    np.testing.assert_allclose(store.losses[store.is_dev, 0], losses, rtol=1e-5)
-    assert losses.mean() == pytest.approx(trained.dev_loss, rel=1e-5)
-    truth = sample_truth(SampleTruthConfig(**options, **TRAINING, number_of_subsets=2, subset_size="2"))
-    assert [math.isfinite(row.loss) for row in read_results(truth.results_path)] == [True, True]
-    estimated = estimate(EstimateConfig(**options, project_dim=0, number_of_subsets=2, subset_size="2"))
-    rows = read_results(estimated.results_path)
-    assert [row.task_indices for row in rows] == [
-        row.task_indices for row in read_results(truth.results_path)
-    ]
-    assert all(math.isfinite(row.loss) for row in rows)
-
-
-@pytest.mark.parametrize(("part", "name"), PARTS)
+@pytest.mark.parametrize(("part", "name"), METHODS)
 def test_the_checkpoint_loads_and_is_trained_further(
     part: dict[str, Any], name: str, options: dict[str, Any]
 ) -> None:

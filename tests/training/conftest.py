@@ -14,9 +14,12 @@ Load = Callable[[str], LoadedModel]
 
 
 @pytest.fixture
-def load(tiny_llama_dir: Path, tiny_gpt2_dir: Path, tiny_t5_dir: Path) -> Load:
+def load(
+    tiny_llama_dir: Path, tiny_gpt2_dir: Path, tiny_t5_dir: Path, wide_model_dirs: dict[str, Path]
+) -> Load:
     """A function that loads a fresh tiny model of a family."""
     folders = {"llama": tiny_llama_dir, "gpt2": tiny_gpt2_dir, "t5": tiny_t5_dir}
+    folders["wide llama"] = wide_model_dirs["llama"]
     return lambda family: load_model(str(folders[family]), device="cpu")
 
 

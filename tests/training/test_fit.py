@@ -14,7 +14,7 @@ from torch import Tensor
 from finetune_cot.batches.collation import ShuffledBatches, collate
 from finetune_cot.batches.encoding import EncodedExample
 from finetune_cot.errors import TrainingError
-from finetune_cot.models.loading import LoadedModel
+from finetune_cot.models.loading import LoadedModel, load_model
 from finetune_cot.training.bottleneck import Bottleneck, add_bottleneck
 from finetune_cot.training.chosen_layers import choose_layers
 from finetune_cot.training.fit import fine_tune, total_batches, total_steps
@@ -42,8 +42,11 @@ def student(loaded: LoadedModel, method: str, dropout: float = 0.1) -> Any:
     if method == "adapter":
         bottleneck = Bottleneck(True, True, reduction_factor=4, non_linearity="relu")
         return add_bottleneck(loaded.model, bottleneck, base_name=loaded.base_name, seed=0)
+    base = loaded.model
+    if method == "qlora":
+        base = load_model(loaded.base_name, device="cpu", quantized=True).model
     options = {"rank": 2, "alpha": 8.0, "dropout": dropout, "targets": None, "seed": 0}
-    return add_lora(loaded.model, base_name=loaded.base_name, **options)
+    return add_lora(base, base_name=loaded.base_name, **options)
 
 
 def run(
@@ -81,6 +84,7 @@ def assert_equal(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
         ("t5", "full", (5, 13)),
         ("t5", "lora", (8,)),
         ("llama", "layers", (5, 8)),
+        ("wide llama", "qlora", (5, 8)),
         pytest.param("t5", "adapter", (5, 8), marks=with_adapters),
     ],
 )
@@ -217,6 +221,17 @@ def test_number_formats_resume_too(precision: str, tiny_llama_dir: Path, tmp_pat
     _, resumed = run(fresh(), "full", tmp_path / "stopped", settings)
     assert_equal(weights, resumed)
     assert {weight.dtype for weight in weights.values()} == {weights_dtype(precision)}
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw_8bit"])
+def test_optimizers_learn_and_resume(optimizer: str, load: Load, tmp_path: Path) -> None:
+    settings = replace(SETTINGS, optimizer=optimizer)
+    outcome, weights = run(load("llama"), "full", tmp_path / "whole", settings)
+    assert outcome.epochs[-1].train_loss < outcome.epochs[0].train_loss
+    with pytest.raises(StopError):
+        run(load("llama"), "full", tmp_path / "stopped", settings, stop_at=8)
+    _, resumed = run(load("llama"), "full", tmp_path / "stopped", settings)
+    assert_equal(weights, resumed)
 
 
 @pytest.mark.parametrize("method", ["lora", "full"])

@@ -30,5 +30,7 @@ def _show(result: "ExportHfResult") -> None:
         return
     typer.echo(f"{kind} in {result.dtype}, {result.bytes / 2**20:.1f} MiB, of {result.checkpoint}")
     typer.echo(f"largest difference of a logit to the checkpoint: {result.max_logit_difference:.3g}")
+    if result.loss_before is not None and result.loss_after is not None:
+        typer.echo(f"dev loss {result.loss_before:.4g} before merging, {result.loss_after:.4g} after")
     typer.echo(f"in {result.path}")
     typer.echo(f"next: ftcot evaluate --load-model-dir {result.path}")

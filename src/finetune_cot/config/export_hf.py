@@ -17,6 +17,12 @@ class ExportHfConfig:
         True,
         "Merge the adapter into the base model; --no-merged keeps it apart, as bottleneck adapters are.",
     )
+    merge_base: str | None = option(
+        None,
+        "What a QLoRA adapter is merged into: the base model in 4 bits that it was trained on, dequantized,"
+        " which is the default and gives the same answers, or the original one.",
+        choices=("dequantized", "original"),
+    )
     dtype: str = option(
         "float32", "Number format of the exported weights.", choices=("float32", "bfloat16", "float16")
     )

@@ -51,3 +51,6 @@ class TrainConfig(TaskOptions, TrainingOptions):
     overwrite: bool = shared.overwrite("a checkpoint")
     dry_run: bool = shared.dry_run()
     train_lora: bool = option(False, "Same as --method lora.", hidden=True)
+    use_qlora: bool = option(False, "Same as --method qlora.", hidden=True)
+    train_adapter: bool = option(False, "Same as --method adapter.", hidden=True)
+    use_qadapter: bool = option(False, "Same as --method qadapter.", hidden=True)

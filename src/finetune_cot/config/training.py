@@ -6,7 +6,11 @@ from finetune_cot.config import shared
 from finetune_cot.config.checks import not_negative, positive, share
 from finetune_cot.config.options import command_config, option
 
-METHODS = ("lora", "adapter", "full")
+LORA_METHODS, BOTTLENECK_METHODS = ("lora", "qlora"), ("adapter", "qadapter")
+QUANTIZED_METHODS = ("qlora", "qadapter")
+"""Those whose base model is kept in 4 bits."""
+METHODS = (*LORA_METHODS, *BOTTLENECK_METHODS, "full")
+OPTIMIZERS = ("adamw", "sgd", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit")
 NON_LINEARITIES = ("relu", "gelu", "gelu_new", "silu", "swish", "tanh", "sigmoid", "leakyrelu")
 
 
@@ -50,7 +54,10 @@ class AdapterOptions:
     """What of the model is trained."""
 
     method: str = option(
-        "lora", "What is trained: LoRA, bottleneck adapters, or the model itself.", choices=METHODS
+        "lora",
+        "What is trained: LoRA, bottleneck adapters, either on a base model in 4 bits (qlora, qadapter), or"
+        " the model itself.",
+        choices=METHODS,
     )
     lora_rank: int = option(4, "Rank of LoRA's matrices.", check=positive)
     lora_alpha: float = option(32.0, "LoRA's scale times its rank.", check=positive)
@@ -97,7 +104,13 @@ class OptimizerOptions:
 
     epochs: int = option(3, "Passes over the training data.", check=positive)
     lr: float = option(3e-4, "Learning rate.", check=positive)
-    weight_decay: float = option(0.0, "AdamW's weight decay.", check=not_negative)
+    optimizer: str = option(
+        "adamw",
+        "Optimizer: sgd has no momentum; adamw_8bit keeps its state in 8 bits, the paged ones in memory that"
+        " a GPU shares with the machine.",
+        choices=OPTIMIZERS,
+    )
+    weight_decay: float = option(0.0, "The optimizer's weight decay.", check=not_negative)
     schedule: str = option(
         "linear", "Course of the learning rate after warm-up.", choices=("linear", "cosine", "constant")
     )

@@ -61,7 +61,6 @@ def put_on(model: Any, name: str, adapter: Mapping[str, Any], *, base_name: str,
     require_adapters(where)
     import adapters
 
-    # Else the adapter would stay in float32 on the CPU.
     device, dtype = model.device, model.dtype
     forward = type(model).forward
     with quiet_adapters():
@@ -76,7 +75,9 @@ def put_on(model: Any, name: str, adapter: Mapping[str, Any], *, base_name: str,
             ) from None
     _keep_signature(type(model), forward)
     _keep_cache(model)
-    model.to(device=device, dtype=dtype)
+    for parameter in adapter_parameters(model).values():
+        # Else the adapter would stay in float32 on the CPU.
+        parameter.data = parameter.data.to(device=device, dtype=dtype)
     model.requires_grad_(False)
     model.config.name_or_path = base_name
 

@@ -16,13 +16,8 @@ from finetune_cot.models.bottleneck import BOTTLENECK_WEIGHTS, HEAD_FILES, is_bo
 from finetune_cot.models.classification import is_classifier
 from finetune_cot.models.embedded import embedded_model_folder
 from finetune_cot.models.finetuned import ADAPTER_CONFIG, ADAPTER_WEIGHTS, read_weights
-from finetune_cot.models.loading import (
-    LoadedModel,
-    auto_class,
-    model_folder,
-    quiet_transformers,
-    told_as_model_error,
-)
+from finetune_cot.models.loading import auto_class, model_folder, quiet_transformers, told_as_model_error
+from finetune_cot.models.quantized import QUANTIZATION_FILE, compute_as_asked, quantization_config
 from finetune_cot.models.registry import resolve
 from finetune_cot.models.safety import read_object
 from finetune_cot.models.writing import disk_errors
@@ -92,7 +87,7 @@ def write_adapter(adapter: Path, folder: Path, base_name: str, dtype: str) -> No
     with disk_errors():
         save_file(weights, folder / file, metadata=about)
     _write_object(folder / ADAPTER_CONFIG, config)
-    _copy(adapter, folder, HEAD_FILES)
+    _copy(adapter, folder, (*HEAD_FILES, QUANTIZATION_FILE))
     _copy_tokenizer(model_folder(base_name)[0], folder)
 
 
@@ -102,14 +97,14 @@ def name_for_peft(base_name: str) -> str:
     return str(embedded_model_folder()) if found.kind == "embedded" else found.location
 
 
-def probe_logits(loaded: LoadedModel) -> list[Float[Tensor, "tokens vocabulary"]]:
-    """Logits of a loaded model on the probes, in float32."""
+def probe_logits(model: Any, tokenizer: Any) -> list[Float[Tensor, "tokens vocabulary"]]:
+    """Logits of a model on the probes, in float32."""
     with quiet_adapters():
-        return [_logits(loaded.model, loaded.tokenizer, text) for text in PROBES]
+        return [_logits(model, tokenizer, text) for text in PROBES]
 
 
-def exported_logits(folder: Path, labels: LabelSpace | None) -> list[Float[Tensor, "tokens vocabulary"]]:
-    """Logits on the probes of an exported folder, loaded by plain transformers or PEFT.
+def load_exported(folder: Path, labels: LabelSpace | None) -> tuple[Any, Any]:
+    """Model and tokenizer of an exported folder, loaded by plain transformers, PEFT or adapters.
 
     Args:
         folder: What was exported.
@@ -123,8 +118,7 @@ def exported_logits(folder: Path, labels: LabelSpace | None) -> list[Float[Tenso
     with quiet_adapters(), told_as_model_error(folder):
         is_adapter = (folder / ADAPTER_CONFIG).is_file()
         model = _plain_adapted(folder, labels) if is_adapter else _plain_model(str(folder), labels)
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-        return [_logits(model.eval(), tokenizer, text) for text in PROBES]
+        return model.eval(), AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
 
 
 def max_difference(
@@ -133,8 +127,16 @@ def max_difference(
     *,
     where: Path,
     dtype: str,
+    same_weights: bool = True,
 ) -> float:
     """Largest absolute difference of logits.
+
+    Args:
+        before: Of the checkpoint.
+        after: Of the export.
+        where: The export's folder, for the message.
+        dtype: Number format of the exported weights.
+        same_weights: Whether nothing but rounding may make a difference.
 
     Raises:
         ModelError: the exported model sees other tokens, or differs by more than float32 rounding explains.
@@ -148,7 +150,7 @@ def max_difference(
         raise ModelError(
             f"the logits are not finite in {dtype}", where=where, remedy="export with --dtype bfloat16"
         )
-    if dtype == "float32" and not largest <= _TOLERANCE * max(scale, 1.0):
+    if same_weights and dtype == "float32" and not largest <= _TOLERANCE * max(scale, 1.0):
         raise ModelError(
             f"the exported model differs from the checkpoint: by {largest:.3g} in a logit", where=where
         )
@@ -157,7 +159,9 @@ def max_difference(
 
 def _plain_adapted(folder: Path, labels: LabelSpace | None) -> Any:
     config = read_object(folder / ADAPTER_CONFIG)
-    model = _plain_model(config["base_model_name_or_path"], labels)
+    model = _plain_model(
+        config["base_model_name_or_path"], labels, quantized=(folder / QUANTIZATION_FILE).is_file()
+    )
     if is_bottleneck(config):
         import adapters
 
@@ -169,13 +173,17 @@ def _plain_adapted(folder: Path, labels: LabelSpace | None) -> Any:
     return PeftModel.from_pretrained(model, str(folder))
 
 
-def _plain_model(name: str, labels: LabelSpace | None) -> Any:
+def _plain_model(name: str, labels: LabelSpace | None, quantized: bool = False) -> Any:
     from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(name, trust_remote_code=False)
-    about = {"num_labels": len(labels.names)} if labels else {}
+    how: dict[str, Any] = {"num_labels": len(labels.names)} if labels else {}
+    if quantized:
+        how |= {"quantization_config": quantization_config(torch.float32), "device_map": "cpu"}
     kind = auto_class(config, labels)
-    return kind.from_pretrained(name, trust_remote_code=False, use_safetensors=True, **about)
+    model = kind.from_pretrained(name, trust_remote_code=False, use_safetensors=True, **how)
+    compute_as_asked(model)
+    return model
 
 
 def _logits(model: Any, tokenizer: Any, text: str) -> Float[Tensor, "tokens vocabulary"]:

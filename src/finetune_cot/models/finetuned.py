@@ -29,9 +29,10 @@ from finetune_cot.models.loading import (
     told_as_model_error,
     weights_dtype,
 )
+from finetune_cot.models.quantized import QUANTIZATION_FILE
 from finetune_cot.models.registry import resolve
 from finetune_cot.models.safety import read_object
-from finetune_cot.tasks.label_space import labels_of
+from finetune_cot.tasks.label_space import LabelSpace, labels_of
 
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
@@ -51,7 +52,8 @@ def load_finetuned(
         model_key: The base model, if not the one that the folder names.
         precision: Number format, by Lightning's names.
         device: Where it shall run.
-        merged: Whether an adapter is merged into the base model, which makes it as fast as that.
+        merged: Whether an adapter is merged into the base model, which makes it as fast as that; one that
+            was trained on a base in 4 bits stays apart, since merged weights would have to be rounded.
 
     Raises:
         ModelError: nothing of the kind is there, it is torn, or it does not fit the base model in every key.
@@ -63,6 +65,8 @@ def load_finetuned(
     student = student_of(folder)
     if (weights / ADAPTER_CONFIG).is_file():
         base_key = _base_of_adapter(weights, student, model_key)
+        if (weights / QUANTIZATION_FILE).is_file():
+            return _on_quantized(base_key, weights, precision, device, labels_of(student))
         # Merging rounds, so that it is done in float32 whatever the precision is.
         base = load_model(
             base_key,
@@ -142,6 +146,17 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise ModelError(
             f"the weights are missing or torn: {error}", where=path, remedy="train or export again"
         ) from None
+
+
+def _on_quantized(
+    base_key: str, weights: Path, precision: str, device: str, labels: LabelSpace | None
+) -> LoadedModel:
+    base = load_model(base_key, precision=precision, device=device, labels=labels, quantized=True)
+    loaded = with_adapter(base, weights, merged=False)
+    for parameter in loaded.model.parameters():
+        if parameter.is_floating_point():
+            parameter.data = parameter.data.to(weights_dtype(precision))
+    return loaded
 
 
 def _with_bottleneck(base: LoadedModel, folder: Path, described: Mapping[str, Any]) -> LoadedModel:

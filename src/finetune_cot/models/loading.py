@@ -2,7 +2,7 @@
 
 import contextlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +13,7 @@ from finetune_cot.errors import ModelError, UsageError
 from finetune_cot.models.classification import head_parameters, label_config, seeded_head
 from finetune_cot.models.embedded import embedded_model_folder
 from finetune_cot.models.hub import fetch_model
+from finetune_cot.models.quantized import prepare_quantized, quantization_config
 from finetune_cot.models.registry import resolve
 from finetune_cot.models.safety import check_model_folder
 from finetune_cot.tasks.label_space import LabelSpace
@@ -60,6 +61,7 @@ def load_model(
     device: str = "auto",
     labels: LabelSpace | None = None,
     seed: int = 0,
+    quantized: bool = False,
 ) -> LoadedModel:
     """Load a base model: the embedded one, a folder, or one of the Hugging Face hub.
 
@@ -69,18 +71,59 @@ def load_model(
         device: Where it shall run, such as ``auto``, ``cpu`` or ``cuda:1``.
         labels: Labels of a new head, which makes a classifier of it; None for a language model.
         seed: Seed of the new head.
+        quantized: Whether its linear layers are kept in 4 bits, and all of it frozen.
 
     Raises:
         ModelError: the model is not there, not safe to load, torn or of a kind that cannot generate.
-        UsageError: the device is not there.
+        UsageError: the device is not there, or bitsandbytes is not.
     """
     target = pick_device(device)
     folder, name = model_folder(model_key)
-    return load_folder(folder, base_name=name, precision=precision, device=target, labels=labels, seed=seed)
+    return load_folder(
+        folder,
+        base_name=name,
+        precision=precision,
+        device=target,
+        labels=labels,
+        seed=seed,
+        quantized=quantized,
+    )
 
 
-def model_folder(model_key: str) -> tuple[Path, str]:
+def sketch_model(model_key: str, precision: str, labels: LabelSpace | None) -> LoadedModel:
+    """A base model whose layers lie on the meta device, where they have no numbers and take no memory.
+
+    Args:
+        model_key: Alias, path or name on the hub.
+        precision: Number format, by Lightning's names.
+        labels: Labels of a classifier's head; None for a language model.
+
+    Raises:
+        ModelError: the model is not there, or not safe to load.
+    """
+    folder, name = model_folder(model_key, weights=False)
+    with quiet_transformers(), told_as_model_error(folder):
+        config, kind = _architecture(folder, labels)
+        with torch.device("meta"):
+            model = kind.from_config(config, dtype=weights_dtype(precision), trust_remote_code=False)
+        tokenizer = _load_tokenizer(folder)
+    return LoadedModel(
+        model=model,
+        tokenizer=tokenizer,
+        model_type="encoder_decoder" if config.is_encoder_decoder else "decoder",
+        base_name=name,
+        device=torch.device("meta"),
+        precision=precision,
+        labels=labels,
+    )
+
+
+def model_folder(model_key: str, *, weights: bool = True) -> tuple[Path, str]:
     """Folder of a base model on this machine, fetched or converted where needed, and the model's name.
+
+    Args:
+        model_key: Alias, path or name on the hub.
+        weights: Whether the weights of a hub model are wanted too.
 
     Raises:
         ModelError: the model is not there.
@@ -90,7 +133,7 @@ def model_folder(model_key: str) -> tuple[Path, str]:
         return embedded_model_folder(), found.location
     if found.kind == "folder":
         return Path(found.location), str(Path(found.location).resolve())
-    return fetch_model(found.location), found.location
+    return fetch_model(found.location, weights=weights), found.location
 
 
 def load_folder(
@@ -103,6 +146,7 @@ def load_folder(
     exact: bool = False,
     labels: LabelSpace | None = None,
     seed: int = 0,
+    quantized: bool = False,
 ) -> LoadedModel:
     """Load a whole model from its folder; every weight must be there, but for those of a new head.
 
@@ -116,20 +160,29 @@ def load_folder(
             leave some.
         labels: Labels of a classifier's head; None for a language model.
         seed: Seed of a new head.
+        quantized: Whether its linear layers are kept in 4 bits, and all of it frozen.
 
     Raises:
         ModelError: it is not safe to load, torn, incomplete, or of a kind that cannot generate.
     """
     check_model_folder(folder)
+    dtype, how = weights_dtype(precision), {}
+    if quantized:
+        how = {
+            "quantization_config": quantization_config(autocast_dtype(precision) or dtype),
+            "device_map": {"": device},
+        }
     with quiet_transformers(), told_as_model_error(folder), seeded_head(labels, seed):
-        model = _load_weights(folder, weights_dtype(precision), exact, labels)
+        model = _load_weights(folder, dtype, exact, labels, how)
         tokenizer = _load_tokenizer(tokenizer_folder or folder)
+    if quantized:
+        prepare_quantized(model, dtype)
     if labels:
         model.config.pad_token_id = tokenizer.pad_token_id  # by which decoders find the end of a text
     else:
         model.generation_config = _token_ids_only(model.generation_config)
     return LoadedModel(
-        model=model.to(device).eval(),
+        model=(model if quantized else model.to(device)).eval(),
         tokenizer=tokenizer,
         model_type="encoder_decoder" if model.config.is_encoder_decoder else "decoder",
         base_name=base_name,
@@ -214,13 +267,21 @@ _AGAIN = "see that it is a whole text model, or download or export it again"
 _SMALLER = "try --precision bf16-true, a smaller model, or --device cpu"
 
 
-def _load_weights(folder: Path, dtype: torch.dtype, exact: bool, labels: LabelSpace | None) -> Any:
+def _architecture(folder: Path, labels: LabelSpace | None) -> tuple[Any, Any]:
+    """Configuration of a model, and the class that makes one of it."""
     from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     if labels:
         config.update(label_config(labels))
-    model, info = auto_class(config, labels).from_pretrained(
+    return config, auto_class(config, labels)
+
+
+def _load_weights(
+    folder: Path, dtype: torch.dtype, exact: bool, labels: LabelSpace | None, how: Mapping[str, Any]
+) -> Any:
+    config, kind = _architecture(folder, labels)
+    model, info = kind.from_pretrained(
         folder,
         config=config,
         dtype=dtype,
@@ -228,6 +289,7 @@ def _load_weights(folder: Path, dtype: torch.dtype, exact: bool, labels: LabelSp
         use_safetensors=True,
         local_files_only=True,
         output_loading_info=True,
+        **how,
     )
     new = () if exact else head_parameters(model)
     _refuse(sorted(key for key in info["missing_keys"] if key not in new), "missing", folder)

@@ -27,11 +27,13 @@ _ALIASES = MappingProxyType(
         **{f"flan-t5-{size}": f"google/flan-t5-{size}" for size in ("small", "base", "large", "xl", "xxl")},
         **{f"gpt-neo-{size}": f"EleutherAI/gpt-neo-{size}" for size in ("125m", "1.3b", "2.7b")},
         "gpt-j-6b": "EleutherAI/gpt-j-6b",
+        "gpt-neox-20b": "EleutherAI/gpt-neox-20b",
         **{
             f"pythia-{size}": f"EleutherAI/pythia-{size}"
-            for size in ("70m", "160m", "410m", "1b", "1.4b", "2.8b")
+            for size in ("70m", "160m", "410m", "1b", "1.4b", "2.8b", "6.9b", "12b")
         },
         **{f"opt-{size}": f"facebook/opt-{size}" for size in ("125m", "350m", "1.3b", "2.7b", "6.7b")},
+        **{f"bloomz-{size}": f"bigscience/bloomz-{size}" for size in ("560m", "1b1", "1b7", "3b", "7b1")},
         "tinyllama": "TinyLlama/TinyLlama-1.1B-Chat-v1.0",
         "tinyllama-base": "TinyLlama/TinyLlama_v1.1",
         "smollm2": DEFAULT_MODEL_KEY,
@@ -46,15 +48,19 @@ _ALIASES = MappingProxyType(
         **{f"gemma-2-{size}": f"google/gemma-2-{size}" for size in ("2b", "9b", "2b-it", "9b-it")},
         "llama-2-7b": "meta-llama/Llama-2-7b-hf",
         "llama-3-8b": "meta-llama/Meta-Llama-3-8B",
+        "llama-3-8b-instruct": "meta-llama/Meta-Llama-3-8B-Instruct",
+        "llama-3.1-8b": "meta-llama/Llama-3.1-8B",
         "llama-3.2-1b": "meta-llama/Llama-3.2-1B",
         "llama-3.2-3b": "meta-llama/Llama-3.2-3B",
         "mistral-7b": "mistralai/Mistral-7B-v0.3",
+        "mistral-7b-instruct": "mistralai/Mistral-7B-Instruct-v0.3",
         "phi-2": "microsoft/phi-2",
         **{
             f"qwen2.5-{size}{kind.lower()}": f"Qwen/Qwen2.5-{size.upper()}{kind}"
             for size in ("0.5b", "1.5b", "3b", "7b")
             for kind in ("", "-Instruct")
         },
+        **{f"qwen3-{size}": f"Qwen/Qwen3-{size.upper()}" for size in ("0.6b", "1.7b", "4b", "8b")},
     }
 )
 

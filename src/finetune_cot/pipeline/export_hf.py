@@ -3,7 +3,7 @@
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from finetune_cot.artifacts.checkpoints import BEST, EPOCHS, LAST, is_checkpoint, weights_folder
 from finetune_cot.artifacts.files import (
@@ -25,9 +25,13 @@ from finetune_cot.artifacts.manifest import (
 )
 from finetune_cot.artifacts.students import STUDENT_FILE, Student, write_student
 from finetune_cot.config.export_hf import ExportHfConfig
-from finetune_cot.config.options import to_plain
+from finetune_cot.config.options import replace, to_plain
 from finetune_cot.errors import ArtifactError, ModelError, UsageError
 from finetune_cot.pipeline.progress import say
+from finetune_cot.pipeline.recorded_dev_set import mean_loss, recorded_dev_set
+
+if TYPE_CHECKING:
+    from finetune_cot.models.loading import LoadedModel
 
 _MANIFEST, _COMPARISON = "manifest.json", "comparison.json"
 
@@ -41,6 +45,10 @@ class ExportHfResult:
     """Whether it is a whole model; otherwise it is an adapter."""
     max_logit_difference: float | None
     """Largest absolute difference of a logit before and after, on a few texts; None in a dry run."""
+    loss_before: float | None
+    """Of an adapter trained in 4 bits that was merged: the checkpoint's mean loss on dev samples, in nats."""
+    loss_after: float | None
+    """The same of the export."""
     dtype: str
     checkpoint: Path
     base_model: str
@@ -52,6 +60,15 @@ class ExportHfResult:
 
 
 @dataclass(frozen=True)
+class Comparison:
+    """The export beside the checkpoint, as in `ExportHfResult`."""
+
+    max_logit_difference: float | None = None
+    loss_before: float | None = None
+    loss_after: float | None = None
+
+
+@dataclass(frozen=True)
 class _Source:
     """What is exported, and where to."""
 
@@ -59,6 +76,10 @@ class _Source:
     """Folder with the adapter or the whole model."""
     is_adapter: bool
     is_bottleneck: bool
+    is_quantized: bool
+    """Whether the adapter was trained on a base model in 4 bits."""
+    home: Path
+    """Folder of the training."""
     student: Student | None
     path: Path
     """The export's folder."""
@@ -78,7 +99,6 @@ def export_hf(config: ExportHfConfig) -> ExportHfResult:
         ModelError: there is no checkpoint, it is torn or does not fit its base model, or the export differs.
         ArtifactError: another export is there, or the folder cannot be written.
     """
-    running = start("export-hf", to_plain(config))
     source = _source(config)
     if not config.merged and not source.is_adapter:
         raise UsageError(
@@ -90,21 +110,36 @@ def export_hf(config: ExportHfConfig) -> ExportHfResult:
             where="--merged",
             remedy="give --no-merged",
         )
+    config = _settled(config, source)
+    running = start("export-hf", to_plain(config))
     if not config.dry_run:
         recover_directory(source.path)
     if source.path.exists() and not config.overwrite:
         return _reuse(config, source, running)
     if config.dry_run:
-        return _result(config, source, running, None, reused=False)
+        return _result(config, source, running, Comparison(), reused=False)
     with artifact_lock(source.path, "export-hf"):
-        difference = _export(config, source, running)
-    say(f"exported to {source.path}; largest difference of a logit: {difference:.3g}")
-    return _result(config, source, running, difference, reused=False)
+        comparison = _export(config, source, running)
+    say(f"exported to {source.path}; largest difference of a logit: {comparison.max_logit_difference:.3g}")
+    return _result(config, source, running, comparison, reused=False)
+
+
+def _settled(config: ExportHfConfig, source: _Source) -> ExportHfConfig:
+    """The config with what the adapter is merged into."""
+    merges = source.is_quantized and config.merged
+    if config.merge_base and not merges:
+        raise UsageError(
+            "is about merging an adapter that was trained on a base model in 4 bits",
+            where="--merge-base",
+            remedy="leave it out",
+        )
+    return replace(config, merge_base=config.merge_base or "dequantized") if merges else config
 
 
 def _source(config: ExportHfConfig) -> _Source:
     from finetune_cot.models.bottleneck import is_bottleneck
     from finetune_cot.models.finetuned import ADAPTER_CONFIG, student_home, student_of
+    from finetune_cot.models.quantized import QUANTIZATION_FILE
     from finetune_cot.models.safety import read_object
 
     folder = config.load_model_dir or _trained_last(config.saved_dir)
@@ -128,7 +163,8 @@ def _source(config: ExportHfConfig) -> _Source:
         student = _one_run(student, run, part)
     bottleneck = is_adapter and is_bottleneck(read_object(weights / ADAPTER_CONFIG))
     path = ExportId(name + part, run).path(config.saved_dir)
-    return _Source(weights, is_adapter, bottleneck, student, path)
+    quantized = (weights / QUANTIZATION_FILE).is_file()
+    return _Source(weights, is_adapter, bottleneck, quantized, home, student, path)
 
 
 def _trained_last(saved_dir: Path) -> Path:
@@ -175,18 +211,18 @@ def _reuse(config: ExportHfConfig, source: _Source, running: RunningCommand) -> 
     if not (source.path / _MANIFEST).is_file():
         raise other
     manifest = read_manifest(source.path / _MANIFEST)
-    same = all(manifest.config.get(key) == getattr(config, key) for key in ("merged", "dtype"))
+    same = all(manifest.config.get(key) == getattr(config, key) for key in ("merged", "merge_base", "dtype"))
     if not same or dict(manifest.inputs) != source.inputs():
         raise other
     verify_outputs(source.path, manifest)
-    difference = read_json(source.path / _COMPARISON)["max_logit_difference"]
+    comparison = Comparison(**read_json(source.path / _COMPARISON))
     say(f"{source.path.name} is there already, exported in the same way: nothing to do")
-    return _result(config, source, running, difference, reused=True)
+    return _result(config, source, running, comparison, reused=True)
 
 
-def _export(config: ExportHfConfig, source: _Source, running: RunningCommand) -> float:
+def _export(config: ExportHfConfig, source: _Source, running: RunningCommand) -> Comparison:
     from finetune_cot.models.export import (
-        exported_logits,
+        load_exported,
         max_difference,
         probe_logits,
         write_adapter,
@@ -197,32 +233,61 @@ def _export(config: ExportHfConfig, source: _Source, running: RunningCommand) ->
 
     inputs = source.inputs()
     loaded = load_finetuned(source.weights, merged=False, device="cpu")
-    before = probe_logits(loaded)
+    before = probe_logits(loaded.model, loaded.tokenizer)
+    examples = recorded_dev_set(source.home, loaded) if source.is_quantized and config.merged else []
+    pad = loaded.tokenizer.pad_token_id
+    loss_before = mean_loss(loaded.model, pad, examples) if examples else None
     with write_directory_atomic(source.path) as folder:
         if source.is_adapter and not config.merged:
             write_adapter(source.weights, folder, loaded.base_name, config.dtype)
         else:
             base = model_folder(loaded.base_name)[0]
-            model = loaded.model.merge_and_unload() if source.is_adapter else loaded.model
+            model = _merged(loaded, source, config.merge_base)
             write_whole_model(model, folder, base, config.dtype)
             del model
         labels = loaded.labels
         del loaded
-        after = exported_logits(folder, labels)
-        difference = max_difference(before, after, where=source.path, dtype=config.dtype)
-        write_json_atomic(folder / _COMPARISON, {"max_logit_difference": difference})
+        exported, tokenizer = load_exported(folder, labels)
+        comparison = Comparison(
+            max_difference(
+                before,
+                probe_logits(exported, tokenizer),
+                where=source.path,
+                dtype=config.dtype,
+                same_weights=config.merge_base != "original",
+            ),
+            loss_before,
+            mean_loss(exported, pad, examples) if examples else None,
+        )
+        write_json_atomic(folder / _COMPARISON, dataclasses.asdict(comparison))
         if source.student:
             write_student(folder / STUDENT_FILE, source.student)
         outputs = {file.name: sha256_file(file) for file in sorted(folder.iterdir())}
         write_manifest(folder / _MANIFEST, running.manifest(inputs, outputs))
-    return difference
+    return comparison
+
+
+def _merged(loaded: "LoadedModel", source: _Source, merge_base: str | None) -> Any:
+    """The model with its adapter merged, into a base in float32 where it was trained on one in 4 bits."""
+    from finetune_cot.models.finetuned import with_adapter
+    from finetune_cot.models.loading import load_model
+    from finetune_cot.models.quantized import dequantize_into
+
+    if not source.is_adapter:
+        return loaded.model
+    if not source.is_quantized:
+        return loaded.model.merge_and_unload()
+    base = load_model(loaded.base_name, device="cpu", labels=loaded.labels)
+    if merge_base == "dequantized":
+        dequantize_into(base.model, loaded.model)
+    return with_adapter(base, source.weights, merged=True).model
 
 
 def _result(
     config: ExportHfConfig,
     source: _Source,
     running: RunningCommand,
-    difference: float | None,
+    comparison: "Comparison",
     *,
     reused: bool,
 ) -> ExportHfResult:
@@ -230,7 +295,7 @@ def _result(
     return ExportHfResult(
         path=source.path,
         merged=config.merged,
-        max_logit_difference=difference,
+        **vars(comparison),
         dtype=config.dtype,
         checkpoint=source.weights,
         base_model=_base_model(source),

@@ -10,6 +10,7 @@ from finetune_cot.artifacts.files import read_json
 from finetune_cot.artifacts.ids import CheckpointId
 from finetune_cot.config.estimate import EstimateConfig
 from finetune_cot.config.grads import GradsConfig
+from finetune_cot.config.training import BOTTLENECK_METHODS, LORA_METHODS
 from finetune_cot.errors import ArtifactError, ModelError, UsageError
 from finetune_cot.pipeline.progress import say
 from finetune_cot.pipeline.train_checks import check_holds
@@ -124,7 +125,7 @@ def _checkpoint_weights(
 
 def _check_adapter(folder: Path, config: GradsConfig | EstimateConfig) -> None:
     """Refuse an adapter that computes something else of the same weights."""
-    if config.method == "lora":
+    if config.method in LORA_METHODS:
         found = read_json(folder / "adapter_config.json").get("lora_alpha")
         if found != config.lora_alpha:
             raise ModelError(
@@ -132,7 +133,7 @@ def _check_adapter(folder: Path, config: GradsConfig | EstimateConfig) -> None:
                 where=folder,
                 remedy=f"give --lora-alpha {found}",
             )
-    if config.method == "adapter":
+    if config.method in BOTTLENECK_METHODS:
         from finetune_cot.training.bottleneck import check_bottleneck
 
         check_bottleneck(bottleneck_of(config), read_json(folder / "adapter_config.json")["config"], folder)

@@ -22,7 +22,12 @@ from finetune_cot.pipeline.ranks import Ranks, joined
 from finetune_cot.pipeline.same_run import difference
 from finetune_cot.pipeline.subject import start_digest
 from finetune_cot.pipeline.task_subsets import chosen_part, listed_subsets
-from finetune_cot.pipeline.train_checks import check_precision, check_start, settled_precision
+from finetune_cot.pipeline.train_checks import (
+    check_optimizer,
+    check_precision,
+    check_start,
+    settled_precision,
+)
 from finetune_cot.pipeline.train_data import (
     Parts,
     TrainingData,
@@ -150,6 +155,7 @@ def plan_truth(config: SampleTruthConfig, ranks: Ranks) -> TruthPlan:
     device = rank_device(config.devices, ranks.world, ranks.local_rank)
     if config.engine == "local":
         check_precision(config.precision, device)
+        check_optimizer(config.optimizer, device)
     check_available(config.model_key)
     check_start(config)
     data = in_task_groups(read_training_data(config), config.task_groups)

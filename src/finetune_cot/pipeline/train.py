@@ -10,14 +10,16 @@ from typing import Any
 from finetune_cot.artifacts.ids import ResultsId
 from finetune_cot.artifacts.keys import check_key
 from finetune_cot.artifacts.results import ResultRow, append_result, read_results
-from finetune_cot.config.options import replace
+from finetune_cot.config.options import flag, replace
 from finetune_cot.config.train import TrainConfig
+from finetune_cot.config.training import BOTTLENECK_METHODS, LORA_METHODS, METHODS
 from finetune_cot.errors import UsageError
 from finetune_cot.models.registry import check_available
 from finetune_cot.pipeline.devices import placement
 from finetune_cot.pipeline.progress import say
 from finetune_cot.pipeline.ranks import Ranks, joined
 from finetune_cot.pipeline.train_checks import (
+    check_optimizer,
     check_precision,
     check_start,
     check_strategy,
@@ -31,7 +33,14 @@ from finetune_cot.pipeline.train_data import (
 )
 from finetune_cot.pipeline.train_plan import RunPlan, divided, plan_run
 from finetune_cot.pipeline.train_run import RunResult, check_folder, perform
+from finetune_cot.pipeline.training_memory import memory_line, training_memory
 
+_METHODS_BY_FLAG = {
+    "train_lora": LORA_METHODS,
+    "use_qlora": ("qlora",),
+    "train_adapter": BOTTLENECK_METHODS,
+    "use_qadapter": ("qadapter",),
+}
 _LOGGER_PACKAGES = {"tensorboard": "tensorboard", "trackio": "trackio", "wandb": "wandb"}
 
 
@@ -61,6 +70,8 @@ class TrainResult:
     """Training of all runs, without loading, dev passes and checkpoints."""
     seconds_per_sample: float | None = None
     peak_memory_bytes: int | None = None
+    estimated_memory_bytes: int | None = None
+    """What a run was to need beside what the process had before; None where it cannot be told."""
     results_path: Path | None = None
     samples: int = 0
     dev_samples: int = 0
@@ -98,6 +109,7 @@ def _train(config: TrainConfig, ranks: Ranks) -> TrainResult:
     device, processes = placement(config.devices, config.num_nodes, ranks)
     check_precision(config.precision, device)
     check_strategy(config, processes.world)
+    check_optimizer(config.optimizer, device)
     check_available(config.model_key)
     check_start(config)
     data = in_task_groups(read_training_data(config), config.task_groups)
@@ -116,8 +128,7 @@ def _train(config: TrainConfig, ranks: Ranks) -> TrainResult:
 
 def _settled(config: TrainConfig) -> TrainConfig:
     """The config with its defaults filled in that depend on others."""
-    if config.train_lora and config.method != "lora":
-        raise UsageError(f"contradicts --method {config.method}", where="--train-lora")
+    config = replace(config, method=_settled_method(config))
     for name in config.logger:
         if importlib.util.find_spec(_LOGGER_PACKAGES[name]) is None:
             raise UsageError(
@@ -128,6 +139,18 @@ def _settled(config: TrainConfig) -> TrainConfig:
     return replace(
         settled_precision(config), train_key=check_key(config.train_key or config.method, "train key")
     )
+
+
+def _settled_method(config: TrainConfig) -> str:
+    """The method that the option means, or flags of older scripts such as ``--train-lora --use-qlora``."""
+    given = [name for name in _METHODS_BY_FLAG if getattr(config, name)]
+    fitting = [method for method in METHODS if all(method in _METHODS_BY_FLAG[name] for name in given)]
+    if config.method in fitting:
+        return config.method
+    if not fitting or config.method != TrainConfig().method:
+        other = f"--method {config.method}" if fitting else flag(given[0])
+        raise UsageError(f"contradicts {other}", where=flag(given[-1]), remedy="leave one of them out")
+    return fitting[0]
 
 
 def _told(data: TrainingData, parts: Parts) -> str:
@@ -145,6 +168,7 @@ def _planned(plans: Sequence[RunPlan], states: Sequence[str], data: TrainingData
     first = plans[0]
     samples, dev_samples = len(first.parts.train), len(first.parts.dev)
     steps = total_steps(samples, training_settings(first.config, first.device))
+    memory = training_memory(first)
     plan = {
         "model": first.config.model_key,
         "device": first.device,
@@ -153,6 +177,7 @@ def _planned(plans: Sequence[RunPlan], states: Sequence[str], data: TrainingData
         "tasks": [data.tasks[index] for index in first.parts.task_indices],
         "questions": len({text.question.strip() for text in first.parts.train}),
         "steps": steps,
+        "memory": memory_line(memory) if memory else "not known",
         "runs": [
             {"checkpoint": str(plan.folder), "state": state}
             for plan, state in zip(plans, states, strict=True)
@@ -163,6 +188,8 @@ def _planned(plans: Sequence[RunPlan], states: Sequence[str], data: TrainingData
         checkpoint=first.folder,
         epochs=first.config.epochs,
         steps=0,
+        trainable_parameters=memory.trainable_parameters if memory else None,
+        estimated_memory_bytes=memory.total if memory else None,
         samples=samples,
         dev_samples=dev_samples,
         left_out=data.left_out,
@@ -212,6 +239,7 @@ def _summary(
         seconds=sum(run.seconds for run in runs),
         seconds_per_sample=statistics.fmean(run.seconds_per_sample for run in runs),
         peak_memory_bytes=max(run.peak_memory_bytes for run in runs),
+        estimated_memory_bytes=first.estimated_memory_bytes,
         results_path=results_path,
         samples=first.samples,
         dev_samples=first.dev_samples,

@@ -9,7 +9,7 @@ from finetune_cot.config.evaluate import EvaluateConfig
 from finetune_cot.config.options import replace
 from finetune_cot.config.teach import TeachConfig
 from finetune_cot.config.train import TrainConfig
-from finetune_cot.config.training import ModelOptions
+from finetune_cot.config.training import BOTTLENECK_METHODS, LORA_METHODS, QUANTIZED_METHODS, ModelOptions
 from finetune_cot.errors import ModelError, UsageError
 from finetune_cot.pipeline.trainable import bottleneck_of
 
@@ -83,11 +83,36 @@ def check_method(config: ModelOptions) -> None:
         raise UsageError(
             "chooses among the model's own layers", where="--train-layers", remedy="give --method full"
         )
-    if config.method == "adapter":
+    if config.method in BOTTLENECK_METHODS:
         from finetune_cot.models.bottleneck import require_adapters
 
-        require_adapters("--method adapter")
+        require_adapters(f"--method {config.method}")
         bottleneck_of(config)
+    if config.method in QUANTIZED_METHODS:
+        from finetune_cot.models.quantized import require_bitsandbytes
+
+        require_bitsandbytes(f"--method {config.method}")
+        if config.precision in ("64-true", "transformer-engine"):
+            raise UsageError(
+                f"layers in 4 bits cannot compute in {config.precision}",
+                where="--precision",
+                remedy="try bf16-mixed or 32-true",
+            )
+
+
+def check_optimizer(optimizer: str, device: str) -> None:
+    """Refuse an optimizer whose package or device is missing.
+
+    Raises:
+        UsageError: names another one.
+    """
+    where = f"--optimizer {optimizer}"
+    if optimizer.startswith("paged") and not device.startswith("cuda"):
+        raise UsageError("needs a GPU, whose memory it pages", where=where, remedy="use adamw or adamw_8bit")
+    if "8bit" in optimizer or "paged" in optimizer:
+        from finetune_cot.models.quantized import require_bitsandbytes
+
+        require_bitsandbytes(where)
 
 
 def check_start(config: ModelOptions) -> None:
@@ -123,12 +148,7 @@ def check_holds(weights: Path, method: str) -> None:
             adapter of another kind.
         ModelError: the adapter's configuration is torn.
     """
-    from finetune_cot.models.bottleneck import is_bottleneck
-    from finetune_cot.models.safety import read_object
-
-    path = weights / "adapter_config.json"
-    described = read_object(path) if path.is_file() else None
-    held = "full" if described is None else "adapter" if is_bottleneck(described) else "lora"
+    held = _held_method(weights)
     if held == method:
         return
     if held == "full":
@@ -137,11 +157,25 @@ def check_holds(weights: Path, method: str) -> None:
             where=weights,
             remedy="give it as --model-key, or train it further with --method full",
         )
-    kind = {"lora": "an adapter of PEFT", "adapter": "a bottleneck adapter"}[held]
+    kind = "an adapter of PEFT" if held in LORA_METHODS else "a bottleneck adapter"
+    on = " on a base model in 4 bits" if held in QUANTIZED_METHODS else ""
     raise UsageError(
-        f"holds {kind}, which is trained further with --method {held}",
+        f"holds {kind}{on}, which is trained further with --method {held}",
         where=weights,
         remedy="to train the whole model, merge it with `ftcot export-hf` and give that as --model-key"
-        if (held, method) == ("lora", "full")
+        if held in LORA_METHODS and method == "full"
         else None,
     )
+
+
+def _held_method(weights: Path) -> str:
+    """The method that trained what is in a folder."""
+    from finetune_cot.models.bottleneck import is_bottleneck
+    from finetune_cot.models.quantized import QUANTIZATION_FILE
+    from finetune_cot.models.safety import read_object
+
+    path = weights / "adapter_config.json"
+    if not path.is_file():
+        return "full"
+    methods = BOTTLENECK_METHODS if is_bottleneck(read_object(path)) else LORA_METHODS
+    return methods[(weights / QUANTIZATION_FILE).is_file()]

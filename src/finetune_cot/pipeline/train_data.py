@@ -12,7 +12,13 @@ from finetune_cot.artifacts.finetune_data import FinetuneData, read_finetune_jso
 from finetune_cot.artifacts.ids import FinetuneDataId, save_name
 from finetune_cot.artifacts.keys import check_key, model_slug
 from finetune_cot.artifacts.task_groups import TaskGroups, read_task_groups
-from finetune_cot.config.training import DataOptions, ModelOptions
+from finetune_cot.config.training import (
+    BOTTLENECK_METHODS,
+    LORA_METHODS,
+    QUANTIZED_METHODS,
+    DataOptions,
+    ModelOptions,
+)
 from finetune_cot.errors import ArtifactError, DataError, UsageError
 from finetune_cot.pipeline.progress import say
 from finetune_cot.prompts.conversation import RenderChat, conversation_segments
@@ -185,15 +191,20 @@ def trained_name(config: ModelOptions, data: TrainingData) -> str:
     Raises:
         UsageError: a part of it cannot be one.
     """
-    part = ""
-    if config.method == "lora":
-        part = f"lora_r_{config.lora_rank}"
-    elif config.method == "adapter":
-        part = f"adapter_rf_{config.reduction_factor:g}"
-    elif config.train_layers:
-        part = "-".join(("layers", *re.findall("[A-Za-z0-9]+", " ".join(config.train_layers))))
     suffix = [name for name in (config.save_name, data.groups and data.groups.name) if name]
-    return save_name(data.source, model_slug(config.model_key), part, "_".join(suffix))
+    return save_name(data.source, model_slug(config.model_key), _part_name(config), "_".join(suffix))
+
+
+def _part_name(config: ModelOptions) -> str:
+    """Short name of what of the model is trained; none of all of it."""
+    if config.method in LORA_METHODS:
+        names = [f"lora_r_{config.lora_rank}"]
+    elif config.method in BOTTLENECK_METHODS:
+        names = [f"adapter_rf_{config.reduction_factor:g}"]
+    else:
+        words = re.findall("[A-Za-z0-9]+", " ".join(config.train_layers or ()))
+        names = ["-".join(("layers", *words))] * bool(words) + ["frozen-head"] * config.freeze_head
+    return "_".join([*names, *[config.method] * (config.method in QUANTIZED_METHODS)])
 
 
 def texts_digest(texts: Iterable[TrainingText], template: str | None) -> str:

@@ -26,11 +26,13 @@ from finetune_cot.pipeline.ranks import Ranks
 from finetune_cot.pipeline.same_run import difference
 from finetune_cot.pipeline.train_plan import RunPlan
 from finetune_cot.pipeline.trainable import Examples, encode_parts, load_trainable, training_settings
+from finetune_cot.pipeline.training_memory import memory_line, training_memory
 from finetune_cot.tasks.label_space import labels_of
 
 if TYPE_CHECKING:
     from finetune_cot.batches.encoding import EncodedExample
     from finetune_cot.models.loading import LoadedModel
+    from finetune_cot.training.memory import MemoryEstimate
     from finetune_cot.training.settings import TrainingOutcome
 
 MANIFEST, OUTCOME = "manifest.json", "outcome.json"
@@ -41,8 +43,8 @@ _WITHOUT_EFFECT = frozenset(
         *("task_groups", "task_idxes", "load_sample_task_dir", "subset_num", "dev_tasks"),
         *("downsample", "dev_fraction", "save_name", "load_model_dir"),
         *("run", "runs", "devices", "gradient_checkpointing", "inference_batch_size", "checkpoint_every"),
-        *("strategy", "num_nodes"),
-        *("logger", "write_results", "overwrite", "dry_run", "train_lora"),
+        *("strategy", "num_nodes", "logger", "write_results", "overwrite", "dry_run"),
+        *("train_lora", "use_qlora", "train_adapter", "use_qadapter"),
     }
 )
 """Options that do not make it another run; those about data do by the samples, which are compared."""
@@ -72,6 +74,8 @@ class RunResult:
     seconds_per_sample: float
     peak_memory_bytes: int
     """Of the process that needed most."""
+    estimated_memory_bytes: int | None = None
+    """What a process was to need beside what it had before; None where it cannot be told."""
     dev_loss_by_task: Mapping[str, float] = field(default_factory=dict)
     dev_metrics_by_epoch: tuple[Mapping[str, float], ...] = ()
     """Of a classifier, after each epoch, by names such as ``rte_accuracy``."""
@@ -102,6 +106,9 @@ def perform(plan: RunPlan, show_example: bool, ranks: Ranks) -> RunResult:
     examples = encode_parts(plan.parts, plan.student.template, plan.config.max_length, loaded)
     if show_example:
         _show_example(loaded, examples.train[0])
+    memory = training_memory(plan, examples) if ranks.is_first else None
+    if memory and show_example:
+        say(memory_line(memory))
     with contextlib.ExitStack() as held:
 
         def begin() -> dict[str, Any] | bool:
@@ -115,7 +122,7 @@ def perform(plan: RunPlan, show_example: bool, ranks: Ranks) -> RunResult:
         begun = ranks.agree(f"begun {run}", begin)
         if isinstance(begun, dict):
             return RunResult(**begun)
-        return _train(plan, model, loaded, examples, begun, ranks)
+        return _train(plan, model, loaded, examples, begun, ranks, memory)
 
 
 def check_folder(plan: RunPlan) -> State:
@@ -196,7 +203,13 @@ def _begin(plan: RunPlan) -> bool:
 
 
 def _train(
-    plan: RunPlan, model: Any, loaded: "LoadedModel", examples: Examples, resumed: bool, ranks: Ranks
+    plan: RunPlan,
+    model: Any,
+    loaded: "LoadedModel",
+    examples: Examples,
+    resumed: bool,
+    ranks: Ranks,
+    memory: "MemoryEstimate | None",
 ) -> RunResult:
     from finetune_cot.training.fit import fine_tune, total_batches
     from finetune_cot.training.weights import trainable_weights
@@ -218,8 +231,9 @@ def _train(
             model, loaded.tokenizer.pad_token_id, examples.train, examples.dev, settings, folder, report
         )
     parameters = sum(weight.numel() for weight in trainable_weights(model).values())
-    memory = max(ranks.gather(f"memory {config.run}", _peak_memory_bytes(plan.device)))
-    result = _result(plan, outcome, parameters, memory, examples, resumed)
+    peak = max(ranks.gather(f"memory {config.run}", _peak_memory_bytes(plan.device)))
+    result = _result(plan, outcome, parameters, peak, examples, resumed)
+    result = dataclasses.replace(result, estimated_memory_bytes=memory.total if memory else None)
     if ranks.is_first:
         write_json_atomic(folder / OUTCOME, asdict(result))
         _register(plan, len(examples.train))

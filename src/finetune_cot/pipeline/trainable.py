@@ -5,7 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from finetune_cot.config.training import AdapterOptions, ModelOptions, TrainingOptions
+from finetune_cot.config.training import (
+    BOTTLENECK_METHODS,
+    LORA_METHODS,
+    QUANTIZED_METHODS,
+    AdapterOptions,
+    ModelOptions,
+    TrainingOptions,
+)
 from finetune_cot.errors import DataError, ModelError
 from finetune_cot.pipeline.progress import say
 from finetune_cot.pipeline.train_data import Parts, TrainingText, chat_renderer, text_segments
@@ -20,14 +27,16 @@ if TYPE_CHECKING:
 
 def trained_part(config: AdapterOptions) -> str:
     """What of a model is trained, in words that tell it from any other choice."""
-    if config.method == "lora":
+    base = " of 4 bits" if config.method in QUANTIZED_METHODS else ""
+    if config.method in LORA_METHODS:
         targets = ",".join(config.lora_targets or ()) or "usual"
-        return f"lora r {config.lora_rank} alpha {config.lora_alpha:g} on {targets}"
-    if config.method == "adapter":
+        return f"lora r {config.lora_rank} alpha {config.lora_alpha:g} on {targets}{base}"
+    if config.method in BOTTLENECK_METHODS:
         places = {"attention": config.mh_adapter, "output": config.output_adapter}
         after = " and ".join(place for place, there in places.items() if there)
-        return f"bottleneck {config.non_linearity} rf {config.reduction_factor:g} after {after}"
-    return "full" if config.train_layers is None else f"full on {','.join(config.train_layers)}"
+        return f"bottleneck {config.non_linearity} rf {config.reduction_factor:g} after {after}{base}"
+    layers = "" if config.train_layers is None else f" on {','.join(config.train_layers)}"
+    return f"full{layers}{' but the head' if config.freeze_head else ''}"
 
 
 def bottleneck_of(config: AdapterOptions) -> "Bottleneck":
@@ -65,10 +74,8 @@ def load_trainable(
         ModelError: the model or the adapter cannot be loaded.
         UsageError: the adapter's options do not fit the model.
     """
-    from finetune_cot.models.classification import head_parameters
     from finetune_cot.models.finetuned import load_finetuned
     from finetune_cot.models.loading import load_model
-    from finetune_cot.training.chosen_layers import choose_layers
 
     if config.load_model_dir is not None:
         loaded = load_finetuned(
@@ -85,16 +92,37 @@ def load_trainable(
             device=device,
             labels=labels,
             seed=config.seed + config.run,
+            quantized=config.method in QUANTIZED_METHODS,
         )
     check_labels(loaded, labels, config.load_model_dir)
-    if config.method == "full":
-        model = choose_layers(loaded.model, config.train_layers)
-        for parameter in head_parameters(model).values():
-            parameter.requires_grad_(not config.freeze_head)
-        return model, loaded
-    if config.load_model_dir is not None:
+    if config.load_model_dir is not None and config.method != "full":
         return _resumed(loaded.model, config, config.load_model_dir), loaded
-    return _adapted(loaded.model, config, loaded.base_name), loaded
+    return begin_training(loaded.model, config, loaded.base_name), loaded
+
+
+def begin_training(model: Any, config: ModelOptions, base_name: str) -> Any:
+    """Put a new adapter on a base model, or choose the layers of it that are trained."""
+    from finetune_cot.training.bottleneck import add_bottleneck
+    from finetune_cot.training.chosen_layers import choose_layers
+    from finetune_cot.training.lora import add_lora
+
+    seed = config.seed + config.run
+    if config.method == "full":
+        return choose_layers(model, config.train_layers, freeze_head=config.freeze_head)
+    if config.method in BOTTLENECK_METHODS:
+        return add_bottleneck(
+            model, bottleneck_of(config), base_name=base_name, seed=seed, freeze_head=config.freeze_head
+        )
+    return add_lora(
+        model,
+        base_name=base_name,
+        rank=config.lora_rank,
+        alpha=config.lora_alpha,
+        dropout=config.lora_dropout,
+        targets=config.lora_targets,
+        seed=seed,
+        freeze_head=config.freeze_head,
+    )
 
 
 def check_labels(loaded: "LoadedModel", labels: "LabelSpace | None", where: object) -> None:
@@ -155,6 +183,7 @@ def training_settings(config: TrainingOptions, device: str, **own: Any) -> "Trai
     return TrainingSettings(
         epochs=config.epochs,
         lr=config.lr,
+        optimizer=config.optimizer,
         weight_decay=config.weight_decay,
         schedule=config.schedule,
         warmup=config.warmup,
@@ -170,31 +199,10 @@ def training_settings(config: TrainingOptions, device: str, **own: Any) -> "Trai
     )
 
 
-def _adapted(model: Any, config: ModelOptions, base_name: str) -> Any:
-    from finetune_cot.training.bottleneck import add_bottleneck
-    from finetune_cot.training.lora import add_lora
-
-    seed = config.seed + config.run
-    if config.method == "adapter":
-        return add_bottleneck(
-            model, bottleneck_of(config), base_name=base_name, seed=seed, freeze_head=config.freeze_head
-        )
-    return add_lora(
-        model,
-        base_name=base_name,
-        rank=config.lora_rank,
-        alpha=config.lora_alpha,
-        dropout=config.lora_dropout,
-        targets=config.lora_targets,
-        seed=seed,
-        freeze_head=config.freeze_head,
-    )
-
-
 def _resumed(model: Any, config: ModelOptions, folder: Path) -> Any:
     from finetune_cot.training.bottleneck import resume_bottleneck
     from finetune_cot.training.lora import resume_lora
 
-    if config.method == "adapter":
+    if config.method in BOTTLENECK_METHODS:
         return resume_bottleneck(model, bottleneck_of(config), where=folder, freeze_head=config.freeze_head)
     return resume_lora(model, rank=config.lora_rank, where=folder, freeze_head=config.freeze_head)

@@ -9,18 +9,20 @@ from typing import Any
 from torch import nn
 
 from finetune_cot.errors import UsageError
+from finetune_cot.models.classification import head_parameters, is_classifier
 
 
-def choose_layers(model: Any, patterns: Sequence[str] | None) -> Any:
+def choose_layers(model: Any, patterns: Sequence[str] | None, *, freeze_head: bool = False) -> Any:
     """Make the weights of the chosen layers trainable, and freeze all others.
 
     Args:
         model: A transformers model; changed in place.
         patterns: Names of modules or ends of names, with ``*`` and ``?``, such as ``layers.29.mlp``;
             ``last-2`` for the last two blocks, of encoder and decoder alike; None for all layers.
+        freeze_head: Whether the head is frozen all the same, and with it what shares its weights.
 
     Raises:
-        UsageError: a pattern names nothing that has weights.
+        UsageError: a pattern names nothing that has weights, or nothing is left to train.
     """
     model.requires_grad_(patterns is None)
     for pattern in patterns or ():
@@ -33,6 +35,15 @@ def choose_layers(model: Any, patterns: Sequence[str] | None) -> Any:
             )
         for parameter in parameters:
             parameter.requires_grad_(True)
+    # A classifier's head is new, so that it is trained with whatever else is.
+    for parameter in head_parameters(model).values():
+        parameter.requires_grad_(not freeze_head)
+    if freeze_head and not is_classifier(model):
+        model.get_output_embeddings().requires_grad_(False)
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise UsageError(
+            "leaves nothing to train", where="--freeze-head", remedy="name other layers with --train-layers"
+        )
     return model
 
 

@@ -15,6 +15,7 @@ from finetune_cot.errors import TrainingError
 from finetune_cot.models.loading import weights_dtype
 from finetune_cot.training.choosing import Guess
 from finetune_cot.training.loss import logits_and_targets, losses_of, sample_losses
+from finetune_cot.training.optimizers import make_optimizer
 from finetune_cot.training.settings import TrainingSettings
 from finetune_cot.training.sharding import shard
 from finetune_cot.training.weights import (
@@ -39,6 +40,7 @@ class FineTuning(lightning.LightningModule):
         self, model: Any, settings: TrainingSettings, total_steps: int, batches: ShuffledBatches
     ) -> None:
         super().__init__()
+        self.strict_loading = False  # no weight is left to Lightning: see on_load_checkpoint
         self.model = model
         self.batches = batches
         self.settings = settings
@@ -122,10 +124,11 @@ class FineTuning(lightning.LightningModule):
                 self.dev_guesses[label_set] += pairs
 
     def configure_optimizers(self) -> Any:
-        """AdamW on the trainable parameters; the schedule counts optimizer steps."""
+        """The optimizer of the trainable parameters; the schedule counts optimizer steps."""
         parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        optimizer = torch.optim.AdamW(
-            parameters, lr=self.settings.lr, weight_decay=self.settings.weight_decay
+        settings = self.settings
+        optimizer = make_optimizer(
+            settings.optimizer, parameters, lr=settings.lr, weight_decay=settings.weight_decay
         )
         name = "constant_with_warmup" if self.settings.schedule == "constant" else self.settings.schedule
         warmup_steps = round(self.settings.warmup * self.total_steps)
@@ -152,5 +155,4 @@ class FineTuning(lightning.LightningModule):
         folder: Path = checkpoint["folder"]
         weights = fitting_weights(self.model, read_weights(folder), folder)
         set_trainable_weights(self.model, weights, where=folder)
-        checkpoint["state_dict"] = self.state_dict()
         self.batches.load_state_dict(checkpoint["batches"])

@@ -26,6 +26,8 @@ class TrainingSettings:
 
     epochs: int
     lr: float
+    optimizer: str = "adamw"
+    """adamw, sgd, adamw_8bit, paged_adamw_8bit or paged_adamw_32bit."""
     weight_decay: float = 0.0
     schedule: str = "linear"
     """linear, cosine or constant, after warm-up."""

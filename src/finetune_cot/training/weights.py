@@ -15,6 +15,7 @@ from finetune_cot.errors import ArtifactError, ModelError
 from finetune_cot.models.bottleneck import BOTTLENECK_WEIGHTS, adapter_parameters, write_bottleneck
 from finetune_cot.models.classification import head_parameters
 from finetune_cot.models.naming import weight_name
+from finetune_cot.models.quantized import note_quantization
 from finetune_cot.training.sharding import is_sharded, put_into, whole
 
 ADAPTER_FILE = "adapter_model.safetensors"
@@ -123,10 +124,12 @@ def save_weights(model: Any, folder: Path, weights: Mapping[str, Tensor] | None 
         weights = saved_weights(model) if weights is None else weights
         tensors = {name: tensor.cpu().contiguous() for name, tensor in weights.items()}
         save_tensors(tensors, folder / ADAPTER_FILE)
+        note_quantization(model, folder)
     else:
         try:
             if _has_bottleneck(model):
                 write_bottleneck(model, folder)
+                note_quantization(model, folder)
             else:
                 model.save_pretrained(folder, state_dict=weights)
         except SafetensorError as error:

@@ -1,0 +1,42 @@
+"""Every way of fine-tuning, and what it is called."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.adapters_library import with_adapters
+
+LORA: dict[str, Any] = {"method": "lora"}
+QLORA: dict[str, Any] = {"method": "qlora", "lora_targets": ("all-linear",)}
+LAYERS: dict[str, Any] = {"method": "full", "train_layers": ("last-1",)}
+FULL: dict[str, Any] = {"method": "full", "freeze_head": True}
+ADAPTER: dict[str, Any] = {"method": "adapter", "reduction_factor": 4.0}
+QADAPTER: dict[str, Any] = {"method": "qadapter", "reduction_factor": 4.0}
+METHODS = [
+    pytest.param(LORA, "_lora_r_4_run_0", id="lora"),
+    pytest.param(QLORA, "_lora_r_4_qlora_run_0", id="qlora"),
+    pytest.param(LAYERS, "_layers-last-1_run_0", id="layers"),
+    pytest.param(FULL, "_frozen-head_run_0", id="full"),
+    pytest.param(ADAPTER, "_adapter_rf_4_run_0", id="adapter", marks=with_adapters),
+    pytest.param(QADAPTER, "_adapter_rf_4_qadapter_run_0", id="qadapter", marks=with_adapters),
+]
+TRAINING: dict[str, Any] = {"epochs": 2, "lr": 0.01, "batch_size": 4}
+
+
+def three_tasks(folder: Path, model: Path) -> dict[str, Any]:
+    """Options of every command about training, with instruction data of three tasks."""
+    rows = [
+        {"prompt": f"{task} {number}\n", "completion": f"{number * factor}", "skill": task}
+        for factor, task in enumerate(("double", "once", "triple"), start=1)
+        for number in range(5)
+    ]
+    (folder / "tasks.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return {
+        "model_key": str(model),
+        "data_path": str(folder / "tasks.jsonl"),
+        "saved_dir": folder / "saved",
+        "dev_fraction": 0.25,
+        "devices": ("cpu",),
+    }

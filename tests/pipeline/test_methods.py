@@ -1,0 +1,95 @@
+"""Every method of fine-tuning on every road, for decoders and encoder-decoders."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from finetune_cot.artifacts.gradient_store import open_store
+from finetune_cot.artifacts.results import read_results
+from finetune_cot.batches.collation import collate
+from finetune_cot.config.estimate import EstimateConfig
+from finetune_cot.config.evaluate import EvaluateConfig
+from finetune_cot.config.export_hf import ExportHfConfig
+from finetune_cot.config.grads import GradsConfig
+from finetune_cot.config.options import replace
+from finetune_cot.config.sample_truth import SampleTruthConfig
+from finetune_cot.config.train import TrainConfig
+from finetune_cot.config.training import BOTTLENECK_METHODS
+from finetune_cot.pipeline.estimate import estimate
+from finetune_cot.pipeline.evaluate import evaluate
+from finetune_cot.pipeline.export_hf import export_hf
+from finetune_cot.pipeline.grads import grads
+from finetune_cot.pipeline.sample_truth import sample_truth
+from finetune_cot.pipeline.train import train
+from finetune_cot.pipeline.train_data import divide, read_training_data
+from finetune_cot.pipeline.trainable import encode_parts, load_trainable
+from finetune_cot.training.loss import sample_losses
+from finetune_cot.training.weights import trainable_weights
+from tests.pipeline.methods import METHODS, TRAINING, three_tasks
+
+pytestmark = pytest.mark.models
+
+
+def one_by_one(given: GradsConfig, checkpoint: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Gradients of the dev samples' losses by autograd, and the losses, at the end of the meta-training."""
+
+    model, loaded = load_trainable(replace(given, load_model_dir=checkpoint), "cpu")
+    names = sorted(trainable_weights(model))
+    weights = {name.replace(".default.", "."): weight for name, weight in model.eval().named_parameters()}
+    data = read_training_data(given)
+    rows, losses = [], []
+    for example in encode_parts(divide(data, given), data.template, given.max_length, loaded).dev:
+        total, tokens = sample_losses(model, collate([example], loaded.tokenizer.pad_token_id))
+        found = torch.autograd.grad((total / tokens).sum(), [weights[name] for name in names])
+        rows.append(torch.cat([grad.flatten() for grad in found]).numpy())
+        losses.append((total / tokens).item())
+    return np.stack(rows), np.array(losses)
+
+
+@pytest.mark.parametrize("family", ["llama", "t5"])
+@pytest.mark.parametrize(("part", "name"), METHODS)
+def test_from_training_to_estimates(
+    part: dict[str, Any], name: str, family: str, tmp_path: Path, wide_model_dirs: dict[str, Path]
+) -> None:
+    options = three_tasks(tmp_path, wide_model_dirs[family]) | part
+    trained = train(TrainConfig(**options, **TRAINING))
+    assert trained.checkpoint.name.endswith(name)
+    result = grads(GradsConfig(**options, project_dim=0, store_dtype="float32", points=("meta",)))
+    assert result.parameters == trained.trainable_parameters
+    store = open_store(result.path)
+    expected, losses = one_by_one(GradsConfig(**options), trained.checkpoint)
+    found = store.features(slice(None), 0)[store.is_dev]
+    errors = np.linalg.norm(found - expected, axis=1) / np.linalg.norm(expected, axis=1)
+    assert errors.max() < 1e-4
+    np.testing.assert_allclose(store.losses[store.is_dev, 0], losses, rtol=1e-5)
+    assert losses.mean() == pytest.approx(trained.dev_loss, rel=1e-5)
+    truth = sample_truth(SampleTruthConfig(**options, **TRAINING, number_of_subsets=2, subset_size="2"))
+    assert [math.isfinite(row.loss) for row in read_results(truth.results_path)] == [True, True]
+    estimated = estimate(EstimateConfig(**options, project_dim=0, number_of_subsets=2, subset_size="2"))
+    rows = read_results(estimated.results_path)
+    assert [row.task_indices for row in rows] == [
+        row.task_indices for row in read_results(truth.results_path)
+    ]
+    assert all(math.isfinite(row.loss) for row in rows)
+    measured = evaluate(
+        EvaluateConfig(
+            load_model_dir=trained.checkpoint,
+            dataset_key="bundled_coin_flip",
+            completion_key="ft_token",
+            limit=2,
+            max_reasoning_tokens=4,
+            saved_dir=options["saved_dir"],
+            device="cpu",
+        )
+    )
+    assert measured.generated == measured.n == 2
+    merged = part["method"] not in BOTTLENECK_METHODS
+    exported = export_hf(ExportHfConfig(saved_dir=options["saved_dir"], merged=merged))
+    assert (exported.max_logit_difference or 0) < 1e-2
+    if part["method"] == "qlora":
+        assert exported.loss_before == pytest.approx(trained.dev_loss, rel=1e-4)
+        assert exported.loss_after == pytest.approx(exported.loss_before, rel=1e-4)
