@@ -18,18 +18,19 @@ from finetune_cot.config.train import TrainConfig
 
 def measure(options: dict[str, Any]) -> dict[str, Any]:
     """Bytes as estimated and as measured, of a few steps of training."""
-    from finetune_cot.pipeline.train_data import divide, read_training_data
+    from finetune_cot.pipeline.train_data import read_training_data
+    from finetune_cot.pipeline.train_plan import divided, plan_run
     from finetune_cot.pipeline.trainable import encode_parts, load_trainable, training_settings
     from finetune_cot.pipeline.training_memory import training_memory
     from finetune_cot.training.fit import fine_tune
 
     config = build(TrainConfig, {"epochs": 1, "downsample": 0.05, "dev_fraction": 0.05, **options})
     data = read_training_data(config)
-    parts = divide(data, config)
+    plan = plan_run(config, config.run, data, divided(data, config), "cpu")
     _warm_up(config)
     before = _status("VmRSS")
     model, loaded = load_trainable(config, "cpu")
-    examples = encode_parts(parts, data.template, config.max_length, loaded)
+    examples = encode_parts(plan.parts, data.template, config.max_length, loaded)
     Path("/proc/self/clear_refs").write_text("5")  # forgets the peak so far
     with tempfile.TemporaryDirectory() as folder:
         outcome = fine_tune(
@@ -43,7 +44,7 @@ def measure(options: dict[str, Any]) -> dict[str, Any]:
         )
     peak = _status("VmHWM") - before
     del model
-    estimate = training_memory(config, parts, data.template, "cpu", examples)
+    estimate = training_memory(config, plan.parts, plan.student, "cpu", examples)
     assert estimate is not None
     return {
         **options,

@@ -107,6 +107,8 @@ def sketch_model(model_key: str, precision: str, labels: LabelSpace | None) -> L
         with torch.device("meta"):
             model = kind.from_config(config, dtype=weights_dtype(precision), trust_remote_code=False)
         tokenizer = _load_tokenizer(folder)
+    if labels:
+        model.config.pad_token_id = tokenizer.pad_token_id
     return LoadedModel(
         model=model,
         tokenizer=tokenizer,
