@@ -23,10 +23,11 @@ def measure(options: dict[str, Any]) -> dict[str, Any]:
     from finetune_cot.pipeline.trainable import encode_parts, load_trainable, training_settings
     from finetune_cot.pipeline.training_memory import training_memory
     from finetune_cot.training.fit import fine_tune
+    from finetune_cot.training.settings import Processes
 
     config = build(TrainConfig, {"epochs": 1, "downsample": 0.05, "dev_fraction": 0.05, **options})
     data = read_training_data(config)
-    plan = plan_run(config, config.run, data, divided(data, config), "cpu")
+    plan = plan_run(config, config.run, data, divided(data, config), "cpu", Processes())
     _warm_up(config)
     before = _status("VmRSS")
     model, loaded = load_trainable(config, "cpu")
@@ -44,7 +45,7 @@ def measure(options: dict[str, Any]) -> dict[str, Any]:
         )
     peak = _status("VmHWM") - before
     del model
-    estimate = training_memory(config, plan.parts, plan.student, "cpu", examples)
+    estimate = training_memory(plan, examples)
     assert estimate is not None
     return {
         **options,

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING
 
 from finetune_cot.artifacts.checkpoints import is_checkpoint, weights_folder
 from finetune_cot.artifacts.files import read_json
-from finetune_cot.artifacts.students import Student
 from finetune_cot.config.options import replace
 from finetune_cot.config.train import TrainConfig
 from finetune_cot.config.training import LORA_METHODS, QUANTIZED_METHODS

@@ -158,15 +158,14 @@ def _dev_pass(
     examples: Sequence[EncodedExample], settings: TrainingSettings, per_token: float, per_label: int
 ) -> float:
     """Bytes of the largest batch of the dev set."""
-    batch_size, processes = settings.inference_batch_size, settings.processes.world
     lengths = [example.length for example in examples]
+    batches = sorted_batches(lengths, settings.inference_batch_size)
+    own = [_own_part(batch, lengths, settings.processes.world) for batch in batches]
     return max(
         (
-            per_token * len(batch) * max(lengths[place] for place in batch)
+            per_token * len(batch) * lengths[batch[0]]
             + per_label * sum(examples[place].label_tokens for place in batch)
-            for batch in (
-                _own_part(batch, lengths, processes) for batch in sorted_batches(lengths, batch_size)
-            )
+            for batch in own
         ),
         default=0.0,
     )
