@@ -13,7 +13,7 @@ from finetune_cot.artifacts.subset_lists import write_subsets
 from finetune_cot.config.sample_truth import SampleTruthConfig
 from finetune_cot.errors import DataError, UsageError
 from finetune_cot.pipeline import ray_truth
-from finetune_cot.pipeline.ray_truth import check_ray
+from finetune_cot.pipeline.ray_pool import check_ray
 from finetune_cot.pipeline.sample_truth import sample_truth
 from tests.pipeline.numbered_tasks import write_tasks
 

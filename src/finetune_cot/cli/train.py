@@ -28,7 +28,7 @@ def _run(config: TrainConfig) -> "TrainResult":
 def _processes(config: TrainConfig) -> int:
     from finetune_cot.pipeline.launching import processes_to_start
 
-    return processes_to_start(config.devices)
+    return 1 if config.engine == "ray" else processes_to_start(config.devices)
 
 
 def _show(result: "TrainResult") -> None:

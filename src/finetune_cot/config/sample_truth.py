@@ -2,13 +2,14 @@
 
 from finetune_cot.config import shared
 from finetune_cot.config.checks import not_negative, positive
+from finetune_cot.config.engine import EngineOptions
 from finetune_cot.config.options import command_config, option
 from finetune_cot.config.subsets import SubsetOptions
 from finetune_cot.config.training import TrainingOptions
 
 
 @command_config
-class SampleTruthConfig(SubsetOptions, TrainingOptions):
+class SampleTruthConfig(EngineOptions, SubsetOptions, TrainingOptions):
     """A model is really fine-tuned on subsets of the tasks, and every task's dev loss measured."""
 
     start: int = option(0, "First subset, by its number in the list, from 0.", check=not_negative)
@@ -17,17 +18,6 @@ class SampleTruthConfig(SubsetOptions, TrainingOptions):
     shard: str | None = option(None, "Only each N-th subset, from the i-th: i/N, with i from 0.")
     missing_only: bool = option(
         False, "Same as without it: subsets that are done are never done again.", hidden=True
-    )
-    engine: str = option(
-        "local", "Who measures: this machine, or the workers of a Ray cluster.", choices=("local", "ray")
-    )
-    ray_address: str | None = option(
-        None,
-        "Ray cluster, such as 10.0.0.1:6379, or local to start one here; by default $RAY_ADDRESS, a cluster"
-        " that this machine is part of, or local.",
-    )
-    ray_workers: int | None = option(
-        None, "Workers of the Ray cluster; by default one a GPU, or without GPUs one a core.", check=positive
     )
     overwrite: bool = shared.overwrite("results")
     dry_run: bool = shared.dry_run()

@@ -2,6 +2,7 @@
 
 from finetune_cot.config import shared
 from finetune_cot.config.checks import not_negative, positive
+from finetune_cot.config.engine import EngineOptions
 from finetune_cot.config.options import command_config, option
 from finetune_cot.config.subsets import TaskOptions
 from finetune_cot.config.training import TrainingOptions
@@ -14,7 +15,7 @@ STRATEGIES = (
 
 
 @command_config
-class TrainConfig(TaskOptions, TrainingOptions):
+class TrainConfig(EngineOptions, TaskOptions, TrainingOptions):
     """A student is fine-tuned on rationales or on instruction data."""
 
     task_idxes: tuple[int, ...] | None = option(

@@ -92,13 +92,13 @@ def _stopped(code: int) -> StoppedByAnotherError:
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
     """Keep torch's words about its processes to itself, and put its signal handlers away afterwards."""
-    logger = logging.getLogger("torch.distributed.elastic")
-    level, numbers = logger.level, (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
     handlers = {number: signal.getsignal(number) for number in numbers}
-    logger.setLevel(logging.CRITICAL + 1)
+    silent = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
     try:
         yield
     finally:
-        logger.setLevel(level)
+        logging.disable(silent)
         for number, handler in handlers.items():
             signal.signal(number, handler)

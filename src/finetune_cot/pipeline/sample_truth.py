@@ -120,7 +120,7 @@ def sample_truth(config: SampleTruthConfig) -> SampleTruthResult:
 
 def _sample_truth(config: SampleTruthConfig, ranks: Ranks) -> SampleTruthResult:
     if config.engine == "ray":
-        from finetune_cot.pipeline.ray_truth import check_ray
+        from finetune_cot.pipeline.ray_pool import check_ray
 
         check_ray(ranks.world)
     plan = plan_truth(config, ranks)

@@ -18,6 +18,7 @@ from finetune_cot.models.registry import check_available
 from finetune_cot.pipeline.devices import placement
 from finetune_cot.pipeline.progress import say
 from finetune_cot.pipeline.ranks import Ranks, joined
+from finetune_cot.pipeline.ray_pool import check_ray
 from finetune_cot.pipeline.train_checks import (
     check_optimizer,
     check_precision,
@@ -107,7 +108,10 @@ def train(config: TrainConfig) -> TrainResult:
 def _train(config: TrainConfig, ranks: Ranks) -> TrainResult:
     config = _settled(config)
     device, processes = placement(config.devices, config.num_nodes, ranks)
-    check_precision(config.precision, device)
+    if config.engine == "ray":
+        check_ray(ranks.world)
+    else:
+        check_precision(config.precision, device)
     check_strategy(config, processes.world)
     check_optimizer(config.optimizer, device)
     check_available(config.model_key)
@@ -121,7 +125,12 @@ def _train(config: TrainConfig, ranks: Ranks) -> TrainResult:
     if config.dry_run:
         return _planned(plans, states, data)
     say(_told(data, parts))
-    runs = [perform(plan, plan is plans[0], ranks) for plan in plans]
+    if config.engine == "ray":
+        from finetune_cot.pipeline.ray_train import train_on_ray
+
+        runs = train_on_ray(plans)
+    else:
+        runs = [perform(plan, plan is plans[0], ranks) for plan in plans]
     results_path = _write_results(plans, runs) if config.write_results and ranks.is_first else None
     return _summary(config, data, runs, results_path)
 

@@ -43,7 +43,8 @@ _WITHOUT_EFFECT = frozenset(
         *("task_groups", "task_idxes", "load_sample_task_dir", "subset_num", "dev_tasks"),
         *("downsample", "dev_fraction", "save_name", "load_model_dir"),
         *("run", "runs", "devices", "gradient_checkpointing", "inference_batch_size", "checkpoint_every"),
-        *("strategy", "num_nodes", "logger", "write_results", "overwrite", "dry_run"),
+        *("strategy", "num_nodes", "engine", "ray_address", "ray_workers"),
+        *("logger", "write_results", "overwrite", "dry_run"),
         *("train_lora", "use_qlora", "train_adapter", "use_qadapter"),
     }
 )
