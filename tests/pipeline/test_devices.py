@@ -68,6 +68,12 @@ def test_processes_that_a_launcher_started(two_gpus: None) -> None:
         ({"strategy": "deepspeed_stage_2"}, 2, "--strategy deepspeed_stage_2: DeepSpeed .*fsdp"),
         ({"strategy": "fsdp"}, 1, "--strategy fsdp: divides the weights between several devices"),
         ({"strategy": "fsdp", "method": "adapter"}, 2, "cannot divide the weights of --method adapter"),
+        ({"strategy": "fsdp", "method": "qlora"}, 2, "cannot divide the weights of --method qlora"),
+        (
+            {"strategy": "fsdp", "optimizer": "adamw_8bit"},
+            2,
+            "cannot divide the state of --optimizer adamw_8bit",
+        ),
         ({"strategy": "fsdp", "precision": "64-true"}, 2, "--strategy fsdp: is not for --precision 64-true"),
         ({"batch_size": 3}, 4, "--batch-size: 3 samples cannot be shared by 4 devices"),
     ],

@@ -12,6 +12,7 @@ import torch
 from finetune_cot.cli.main import main
 from finetune_cot.training.callbacks import Checkpoints
 from finetune_cot.training.weights import read_weights
+from tests.glue_files import write_glue
 from tests.pipeline.numbered_tasks import write_tasks
 from tests.pipeline.processes import EACH, lines, results, srun, torchrun
 
@@ -74,11 +75,29 @@ def assert_close(saved_dir: Path, other: Path) -> None:
             torch.testing.assert_close(weight, expected[name], rtol=0, atol=1e-5)
 
 
+@pytest.fixture
+def classifying(tiny_llama_dir: Path, tmp_path: Path) -> Callable[[str], list[str]]:
+    """Makes a command line that trains a classifier."""
+    data_dir = write_glue(tmp_path / "data", ("sst2", "rte"))
+
+    def line(saved: str) -> list[str]:
+        data = [f"--model-key={tiny_llama_dir}", "--dataset-key=glue/sst2+glue/rte", f"--data-dir={data_dir}"]
+        how = ["--devices=cpu", "--batch-size=6", "--epochs=1", "--inference-batch-size=3", "--lora-rank=2"]
+        return ["train", *data, *how, f"--saved-dir={tmp_path / saved}", "--json"]
+
+    return line
+
+
 def test_two_processes_train_what_one_trains(
-    command: Callable[..., list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None
+    command: Callable[..., list[str]],
+    classifying: Callable[[str], list[str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    one_thread: None,
 ) -> None:
     assert main(command("one")) == 0
     assert main(command("full", "--method=full")) == 0
+    assert main(classifying("one_glue")) == 0
     dying = torchrun(DYING, tmp_path, *command("killed"))
     assert dying.returncode != 0
     (error,) = results(dying)
@@ -105,16 +124,18 @@ def test_two_processes_train_what_one_trains(
             command("from_one"),
             command("sharded", "--strategy=fsdp", "--inference-batch-size=32"),
             command("sharded_full", "--strategy=fsdp", "--method=full"),
+            classifying("two_glue"),
         ),
     )
     assert first.returncode == 0, first.stderr
     assert second.returncode == 0, second.stderr
     assert second.stdout == ""
-    two, killed, from_one, _, full = results(first)
+    two, killed, from_one, _, full, _ = results(first)
     assert [two["resumed"], killed["resumed"], from_one["resumed"]] == [False, True, True]
     for name in ("two", "from_one", "sharded"):
         assert_close(tmp_path / name, tmp_path / "one")
     assert_close(tmp_path / "sharded_full", tmp_path / "full")
+    assert_close(tmp_path / "two_glue", tmp_path / "one_glue")
     assert full["trainable_parameters"] == json.loads(_outcome(tmp_path / "full"))["trainable_parameters"]
     for name in (
         "last/adapter_model.safetensors",
@@ -135,10 +156,11 @@ def _outcome(saved_dir: Path) -> str:
     return (checkpoint(saved_dir) / "outcome.json").read_text()
 
 
-def test_a_number_of_devices_starts_as_many_processes(
+def test_several_devices_start_as_many_processes(
     command: Callable[..., list[str]], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(command("two", "--devices=cpu", "--dry-run")) == 0
-    (plan,) = capfd.readouterr().out.splitlines()
-    assert json.loads(plan)["plan"]["processes"] == 2
+    line = [word for word in command("two", "--devices", "cpu,cpu") if word != "--devices=cpu"]
+    assert main([*line, "--batch-size=1"]) == 2
+    (error,) = capfd.readouterr().out.splitlines()
+    assert "1 samples cannot be shared by 2 devices" in json.loads(error)["error"]["message"]
     assert not (tmp_path / "two").exists()

@@ -61,6 +61,8 @@ def check_strategy(config: TrainConfig, world: int) -> None:
         wrong, remedy = "divides the weights between several devices", "see --devices"
     elif strategy == "fsdp" and config.method not in ("lora", "full"):
         wrong, remedy = f"cannot divide the weights of --method {config.method}", "give --strategy ddp"
+    elif strategy == "fsdp" and config.optimizer not in ("adamw", "sgd"):
+        wrong, remedy = f"cannot divide the state of --optimizer {config.optimizer}", "give adamw or sgd"
     elif strategy == "fsdp" and config.precision not in _SHARDED_PRECISIONS:
         wrong, remedy = f"is not for --precision {config.precision}", f"try {', '.join(_SHARDED_PRECISIONS)}"
     if wrong:
