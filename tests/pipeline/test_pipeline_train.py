@@ -17,7 +17,8 @@ from finetune_cot.config.options import build
 from finetune_cot.config.replay import read_config_file
 from finetune_cot.config.train import TrainConfig
 from finetune_cot.errors import ArtifactError, DataError, FtcotError, ModelError, UsageError
-from finetune_cot.pipeline.train import TrainResult, train
+from finetune_cot.pipeline.train import train
+from finetune_cot.pipeline.train_result import TrainResult
 
 pytestmark = pytest.mark.models
 

@@ -25,9 +25,9 @@ def _run(config: SelectConfig) -> "SelectResult":
 
 
 def _show(result: "SelectResult") -> None:
-    chosen = set(result.tasks)
+    selected = set(result.tasks)
     rows = [
-        [number, task, result.samples_by_task[task], score, task in chosen]
+        [number, task, result.samples_by_task[task], score, task in selected]
         for number, (task, score) in enumerate(result.scores.items())
     ]
     show_table(("number", "task", "training samples", "score (lower is better)", "chosen"), rows)
@@ -39,9 +39,9 @@ def _show(result: "SelectResult") -> None:
     typer.echo(f"{len(result.selected)} of {len(rows)} tasks by {result.method}, for {result.target}")
     typer.echo(f"in {result.path}")
     groups = f" --task-groups {result.task_groups}" if result.task_groups else ""
-    chosen_tasks = f"--task-idxes {_numbers(result.selected)}{groups}"
+    chosen = f"--groups {result.path}" if result.groups else f"--task-idxes {_numbers(result.selected)}"
     named = "--save-name selected --train-key selected"
-    typer.echo(f"next: ftcot train {chosen_tasks} {named}, with the same data and model")
+    typer.echo(f"next: ftcot train {chosen}{groups} {named}, with the same data and model")
 
 
 def _numbers(tasks: Sequence[int]) -> str:

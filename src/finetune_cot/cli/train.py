@@ -9,7 +9,8 @@ from finetune_cot.cli.output import format_value, show_plan, show_table
 from finetune_cot.config.train import TrainConfig
 
 if TYPE_CHECKING:
-    from finetune_cot.pipeline.train import TrainResult
+    from finetune_cot.pipeline.ensemble import EnsembleResult
+    from finetune_cot.pipeline.train_result import TrainResult
 
 _RUN_COLUMNS = ("run", "seed", "checkpoint", "train_loss", "dev_loss", "best_epoch", "best_dev_loss")
 
@@ -42,14 +43,17 @@ def _show(result: "TrainResult") -> None:
     )
     dev = "" if result.dev_loss is None else f", dev loss {result.dev_loss:.4g}"
     spread = "" if result.dev_loss_std is None else f" +- {result.dev_loss_std:.2g} (standard deviation)"
-    typer.echo(f"train loss {format_value(result.train_loss)}{dev}{spread}, best epoch {result.best_epoch}")
+    best = "" if result.best_epoch is None else f", best epoch {result.best_epoch}"
+    typer.echo(f"train loss {format_value(result.train_loss)}{dev}{spread}{best}")
     typer.echo(
         f"{result.seconds:.1f} s of training, {format_value(result.seconds_per_sample)} s a sample,"
         f" {(result.peak_memory_bytes or 0) / 2**20:.0f} MiB of memory at most"
     )
     if len(result.runs) > 1:
         show_table(_RUN_COLUMNS, [[getattr(run, name) for name in _RUN_COLUMNS] for run in result.runs])
-    if len(result.dev_loss_by_task) > 1:
+    for ensemble in result.ensembles:
+        _show_ensemble(ensemble)
+    if len(result.dev_loss_by_task) > 1 and not result.ensembles:
         show_table(("task", "dev_loss"), [[task, loss] for task, loss in result.dev_loss_by_task.items()])
     measured = result.runs[0].dev_metrics_by_epoch if result.runs else ()
     if measured:
@@ -60,3 +64,10 @@ def _show(result: "TrainResult") -> None:
     task = min(measured[0]).partition("_")[0] if measured else None
     on = f" --dataset-key glue/{task}" if task else ""
     typer.echo(f"next: ftcot evaluate --load-model-dir {result.checkpoint}{on}")
+
+
+def _show_ensemble(ensemble: "EnsembleResult") -> None:
+    """Losses of each task by its own group's adapter and by all of them, and what each adapter says."""
+    own, mixed = ensemble.own_group_loss_by_task, ensemble.dev_loss_by_task
+    show_table(("task", "own_group", "ensemble"), [[task, own[task], mixed[task]] for task in sorted(own)])
+    show_table(("adapter", "weight"), [list(member) for member in ensemble.members.items()])

@@ -15,6 +15,7 @@ class SelectConfig(GradientOptions, SubsetOptions, ModelOptions):
     """The tasks worth fine-tuning on are chosen by estimated, or measured, losses of subsets."""
 
     select_by: str = option("stepwise", "How tasks are chosen.", choices=METHODS)
+    group: bool = option(False, "Same as --select-by affinity.", hidden=True)
     target_task: str = option(
         "mean", "Task whose loss is to fall, by name or number; mean for the mean over all tasks."
     )

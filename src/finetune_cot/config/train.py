@@ -24,6 +24,18 @@ class TrainConfig(EngineOptions, TaskOptions, TrainingOptions):
     subset_num: int | None = option(
         None, "Which subset of --load-sample-task-dir, by its number from 0.", check=not_negative
     )
+    groups: str | None = option(
+        None,
+        "Train an adapter on each group of tasks in a list, as `select --select-by affinity` writes it, and"
+        " join them to an ensemble: a file, or a saved name.",
+        values="saved_names",
+    )
+    boost: int = option(
+        0,
+        "With --groups, further adapters, each begun from that of the group whose loss is highest, on those"
+        " of its samples that the ensemble knows least.",
+        check=not_negative,
+    )
     dev_tasks: str = option(
         "trained", "Tasks whose dev loss is measured: those trained on, or all.", choices=("trained", "all")
     )

@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from finetune_cot.models.mixture import MixtureRows
+
 _TAIL = 8
 """Tokens looked at beyond the bytes of a stop string, as some tokens are no text by themselves."""
 _ENDED_SHARE = 0.25
@@ -39,6 +41,7 @@ def decode_batch(
     attention_mask: Int[Tensor, "samples tokens"],
     config: Any,
     ending: Ending,
+    mixture: MixtureRows | None = None,
 ) -> list[list[int]]:
     """New tokens of each row; one that ended early may hold padding behind its end.
 
@@ -51,17 +54,22 @@ def decode_batch(
         attention_mask: 0 where a prompt is padding.
         config: Generation config with ``max_new_tokens``.
         ending: What ends a row.
+        mixture: Whose rows the batch holds, where several adapters write together.
     """
     rows = list(range(len(input_ids)))
     completions: list[list[int]] = [[] for _ in rows]
-    batch = _first_inputs(model, input_ids, attention_mask)
+    batch = _first_inputs(model, input_ids, attention_mask, mixture.adapters if mixture else ())
     left = config.max_new_tokens
     while rows and left > 0:
         width = _sequences(batch).shape[1]
         watch = _EndedRows(ending, width)
         config.max_new_tokens = left
         output = model.generate(
-            **batch, generation_config=config, stopping_criteria=[watch], return_dict_in_generate=True
+            **batch,
+            **(mixture.arguments(rows) if mixture else {}),
+            generation_config=config,
+            stopping_criteria=[watch],
+            return_dict_in_generate=True,
         )
         for row, ids in zip(rows, output.sequences[:, width:].tolist(), strict=True):
             completions[row] += ids
@@ -97,16 +105,30 @@ class _EndedRows:
         return torch.ones_like(self.ended) if many else self.ended
 
 
-def _first_inputs(model: Any, input_ids: Tensor, attention_mask: Tensor) -> dict[str, Any]:
+def _first_inputs(
+    model: Any, input_ids: Tensor, attention_mask: Tensor, adapters: Sequence[str]
+) -> dict[str, Any]:
     if not model.config.is_encoder_decoder:
         return {"input_ids": input_ids, "attention_mask": attention_mask}
     start = model.generation_config.decoder_start_token_id
     start = model.config.decoder_start_token_id if start is None else start
     return {
-        "encoder_outputs": model.get_encoder()(input_ids=input_ids, attention_mask=attention_mask),
+        "encoder_outputs": _encoded(model, input_ids, attention_mask, adapters),
         "attention_mask": attention_mask,
         "decoder_input_ids": torch.full_like(input_ids[:, :1], start),
     }
+
+
+def _encoded(model: Any, input_ids: Tensor, attention_mask: Tensor, adapters: Sequence[str]) -> Any:
+    """What the encoder makes of each row, with the row's adapter where there are several."""
+    if not adapters:
+        return model.get_encoder()(input_ids=input_ids, attention_mask=attention_mask)
+    outputs = []
+    for name in dict.fromkeys(adapters):
+        rows = torch.tensor([adapter == name for adapter in adapters])
+        model.set_adapter(name)
+        outputs.append(model.get_encoder()(input_ids=input_ids[rows], attention_mask=attention_mask[rows]))
+    return type(outputs[0])(torch.cat([output[0] for output in outputs]))
 
 
 def _sequences(batch: dict[str, Any]) -> Tensor:

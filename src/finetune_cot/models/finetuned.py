@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from finetune_cot.artifacts.checkpoints import is_checkpoint, weights_folder
+from finetune_cot.artifacts.ensembles import is_ensemble
 from finetune_cot.artifacts.students import STUDENT_FILE, Student, read_student
 from finetune_cot.errors import ModelError
 from finetune_cot.models.bottleneck import (
@@ -62,6 +63,10 @@ def load_finetuned(
     if not folder.is_dir():
         raise ModelError("no fine-tuned model is there", where=folder, remedy="check --load-model-dir")
     weights = weights_folder(folder) if is_checkpoint(folder) else folder
+    if is_ensemble(weights):
+        from finetune_cot.models.ensemble import load_ensemble
+
+        return load_ensemble(weights, model_key=model_key, precision=precision, device=device)
     student = student_of(folder)
     if (weights / ADAPTER_CONFIG).is_file():
         base_key = _base_of_adapter(weights, student, model_key)
@@ -101,16 +106,22 @@ def student_home(folder: Path) -> Path | None:
     return next((place for place in around if (place / STUDENT_FILE).is_file()), None)
 
 
-def with_adapter(base: LoadedModel, folder: Path, *, merged: bool) -> LoadedModel:
+def with_adapter(base: LoadedModel, folder: Path, *, merged: bool, name: str = "default") -> LoadedModel:
     """A base model with an adapter in PEFT's form, which must fit it in every key and shape.
 
     One in the form of the adapters library does as well; it is never merged.
+
+    Args:
+        base: A base model, or one that has adapters of other names.
+        folder: The adapter's folder.
+        merged: Whether it is merged into the base model.
+        name: What it is called in the model.
 
     Raises:
         ModelError: the adapter is torn or belongs to another model.
         UsageError: it needs the adapters library, which is not there.
     """
-    from peft import PeftConfig, get_peft_model
+    from peft import PeftConfig, PeftModel, get_peft_model
     from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
 
     described = read_object(folder / ADAPTER_CONFIG)
@@ -122,9 +133,14 @@ def with_adapter(base: LoadedModel, folder: Path, *, merged: bool) -> LoadedMode
         config.inference_mode = True
         # PEFT fills in the folder that the base was loaded from; by another name it would ask the hub for it.
         config.base_model_name_or_path = None
-        model: Any = get_peft_model(base.model, config)
-        _check_fit(get_peft_model_state_dict(model), weights, folder / ADAPTER_WEIGHTS, base.base_name)
-        set_peft_model_state_dict(model, weights)
+        model: Any = base.model
+        if isinstance(model, PeftModel):
+            model.add_adapter(name, config)
+        else:
+            model = get_peft_model(model, config, adapter_name=name)
+        own = get_peft_model_state_dict(model, adapter_name=name)
+        _check_fit(own, weights, folder / ADAPTER_WEIGHTS, base.base_name)
+        set_peft_model_state_dict(model, weights, adapter_name=name)
         config.base_model_name_or_path = base.base_name
         if merged:
             model = model.merge_and_unload()

@@ -41,28 +41,46 @@ class Generated:
     """Tokens that the model gave, its end token among them."""
 
 
-def generate(loaded: LoadedModel, prompts: Sequence[str], settings: GenerationSettings) -> list[Generated]:
+def generate(
+    loaded: LoadedModel,
+    prompts: Sequence[str],
+    settings: GenerationSettings,
+    tasks: Sequence[str] | None = None,
+) -> list[Generated]:
     """Continue prompts as one batch, padded on the left (an encoder's on the right); in their order.
 
     Neither PyTorch's random state nor sampling settings in the model's folder matter, nor are they changed.
+
+    Args:
+        loaded: The model.
+        prompts: Texts to continue.
+        settings: How.
+        tasks: Task of each prompt; an ensemble may have weights for it.
 
     Raises:
         ModelError: a prompt fills the model's context, or the batch does not fit into the device's memory.
     """
     if not prompts:
         return []
+    mixture = None
+    if loaded.mixture:
+        mixture = loaded.mixture.rows(tasks or [""] * len(prompts), settings.temperature)
     is_decoder = loaded.model_type == "decoder"
     batch = loaded.tokenizer(
-        list(prompts), return_tensors="pt", padding=True, padding_side="left" if is_decoder else "right"
+        list(prompts) * (mixture.copies if mixture else 1),
+        return_tensors="pt",
+        padding=True,
+        padding_side="left" if is_decoder else "right",
     )
     inputs = {name: batch[name].to(loaded.device) for name in ("input_ids", "attention_mask")}
     limit = _room(loaded, inputs["input_ids"].shape[1], settings.max_new_tokens)
     ending = Ending(loaded.tokenizer, end_token_ids(loaded), settings.stop)
     with _sampling(settings.seed, loaded.device), _computing(loaded), quiet_transformers():
         config = _generation_config(loaded, settings, limit)
-        completions = decode_batch(loaded.model, **inputs, config=config, ending=ending)
+        completions = decode_batch(loaded.model, **inputs, config=config, ending=ending, mixture=mixture)
     lengths = inputs["attention_mask"].sum(dim=1).tolist()
-    return [_finish(ids, length, ending) for ids, length in zip(completions, lengths, strict=True)]
+    found = [_finish(ids, length, ending) for ids, length in zip(completions, lengths, strict=True)]
+    return found[: len(prompts)]
 
 
 def end_token_ids(loaded: LoadedModel) -> tuple[int, ...]:
@@ -109,7 +127,8 @@ def _generation_config(loaded: LoadedModel, settings: GenerationSettings, limit:
         eos_token_id=list(end_token_ids(loaded)) or None,
         pad_token_id=loaded.tokenizer.pad_token_id,
         use_cache=True,
-        **(sampled if settings.temperature > 0 else {"do_sample": False}),
+        # A mixture draws by itself.
+        **(sampled if settings.temperature > 0 and loaded.mixture is None else {"do_sample": False}),
     )
 
 

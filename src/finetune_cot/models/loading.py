@@ -13,6 +13,7 @@ from finetune_cot.errors import ModelError, UsageError
 from finetune_cot.models.classification import head_parameters, label_config, seeded_head
 from finetune_cot.models.embedded import embedded_model_folder
 from finetune_cot.models.hub import fetch_model
+from finetune_cot.models.mixture import Mixture
 from finetune_cot.models.quantized import prepare_quantized, quantization_config
 from finetune_cot.models.registry import resolve
 from finetune_cot.models.safety import check_model_folder
@@ -52,6 +53,8 @@ class LoadedModel:
     precision: str = "32-true"
     labels: LabelSpace | None = None
     """What the rows of a classifier's head mean; None of a language model."""
+    mixture: Mixture | None = None
+    """Which of the model's adapters speak together; None where it is a single model."""
 
 
 def load_model(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from finetune_cot.artifacts.checkpoints import BEST, EPOCHS, LAST, is_checkpoint, weights_folder
+from finetune_cot.artifacts.ensembles import is_ensemble, read_ensemble
 from finetune_cot.artifacts.files import (
     read_json,
     recover_directory,
@@ -146,6 +147,12 @@ def _source(config: ExportHfConfig) -> _Source:
     if not folder.is_dir():
         raise ModelError("no checkpoint is there", where=folder, remedy="check --load-model-dir")
     weights = weights_folder(folder) if is_checkpoint(folder) else folder
+    if is_ensemble(weights):
+        raise UsageError(
+            "holds an ensemble, which no single model is",
+            where=folder,
+            remedy=f"export its members: --load-model-dir {weights / read_ensemble(weights).members[0]}",
+        )
     is_adapter = (weights / ADAPTER_CONFIG).is_file()
     if not is_adapter and not (weights / "config.json").is_file():
         raise ModelError(

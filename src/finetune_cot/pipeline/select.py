@@ -13,6 +13,7 @@ from finetune_cot.artifacts.manifest import start
 from finetune_cot.artifacts.results import read_results
 from finetune_cot.artifacts.subset_lists import write_subsets
 from finetune_cot.artifacts.task_groups import write_task_groups
+from finetune_cot.config.options import replace as changed
 from finetune_cot.config.options import to_plain
 from finetune_cot.config.select import SelectConfig
 from finetune_cot.errors import ArtifactError, UsageError
@@ -76,6 +77,8 @@ def select(config: SelectConfig) -> SelectResult:
         DataError, ArtifactError: data, gradients or measured losses are missing or torn; other clusters are
             there.
     """
+    if config.group:
+        config = changed(config, select_by="affinity")
     gradients, task_groups = open_gradients(config), config.task_groups
     if config.group_by == "cluster":
         gradients, task_groups = _clustered(config, gradients)

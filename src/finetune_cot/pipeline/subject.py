@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from finetune_cot.artifacts.checkpoints import EPOCHS, LAST, is_checkpoint, weights_folder
+from finetune_cot.artifacts.ensembles import ENSEMBLE, is_ensemble
 from finetune_cot.artifacts.ids import CompletionId, ModelMetadataId
 from finetune_cot.artifacts.keys import model_slug
 from finetune_cot.artifacts.students import STUDENT_FILE, Student, read_student
@@ -161,7 +162,8 @@ def weights_identity(subject: Subject) -> str | None:
     if subject.folder is None:
         return None if subject.is_student else base
     own = fingerprint(subject.folder)
-    return f"{own} on {base}" if (subject.folder / "adapter_config.json").is_file() and base else own
+    on_base = (subject.folder / "adapter_config.json").is_file() or is_ensemble(subject.folder)
+    return f"{own} on {base}" if on_base and base else own
 
 
 def start_digest(folder: Path) -> str:
@@ -170,16 +172,18 @@ def start_digest(folder: Path) -> str:
 
 
 def fingerprint(folder: Path) -> str:
-    """A digest of the safetensors files of a folder: of their names, sizes and content.
+    """A digest of a folder's weights: of the names, sizes and content of its safetensors files.
 
+    Those of an ensemble lie in folders within, and its description tells how much each of them says.
     Of files above 64 MiB only 64 pieces of 1 MiB, evenly spaced, are read.
     """
     digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.safetensors")):
+    files = folder.rglob("*.safetensors") if is_ensemble(folder) else folder.glob("*.safetensors")
+    for path in sorted([*files, *folder.glob(ENSEMBLE)]):
         if path.name.startswith("trainer_state"):
             continue
         size = path.stat().st_size
-        digest.update(f"{path.name} {size}\n".encode())
+        digest.update(f"{path.relative_to(folder).as_posix()} {size}\n".encode())
         with path.open("rb") as file:
             for offset in sorted({size * piece // _PIECES for piece in range(_PIECES)}):
                 file.seek(offset)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from finetune_cot.artifacts.checkpoints import is_checkpoint, weights_folder
+from finetune_cot.artifacts.ensembles import is_ensemble
 from finetune_cot.config.evaluate import EvaluateConfig
 from finetune_cot.config.options import replace
 from finetune_cot.config.teach import TeachConfig
@@ -150,6 +151,10 @@ def check_holds(weights: Path, method: str) -> None:
             adapter of another kind.
         ModelError: the adapter's configuration is torn.
     """
+    if is_ensemble(weights):
+        raise UsageError(
+            "holds an ensemble, which is not trained further", where=weights, remedy="give one of its members"
+        )
     held = _held_method(weights)
     if held == method:
         return

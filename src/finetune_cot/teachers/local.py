@@ -157,7 +157,8 @@ class LocalTeacher:
             stop=stop_strings(recipe.template),
             seed=batch_seed(recipe.seed, step, keys),
         )
-        return generate(self._loaded, [asked.input for asked in batch], settings)
+        tasks = [asked.request.sample.task for asked in batch]
+        return generate(self._loaded, [asked.input for asked in batch], settings, tasks)
 
     def _render(self, messages: list[dict[str, str]]) -> str:
         tokenizer = self._loaded.tokenizer

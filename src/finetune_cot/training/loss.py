@@ -38,6 +38,19 @@ def losses_of(
 
 
 @torch.no_grad()
+def token_losses(model: Any, batch: Batch) -> tuple[Float[Tensor, " labels"], Int[Tensor, " samples"]]:
+    """Negative log-likelihoods of all label tokens, samples in order, and each sample's number of them.
+
+    Returns:
+        Losses ``[labels]`` in nats, in float32, and label tokens ``[samples]``.
+    """
+    logits, targets = logits_and_targets(model, batch)
+    labelled = targets != IGNORED
+    losses = functional.cross_entropy(logits.float(), targets[labelled], reduction="none")
+    return losses, labelled.sum(dim=1)
+
+
+@torch.no_grad()
 def mean_sample_losses(model: Any, batch: Batch) -> Float[Tensor, " samples"]:
     """Mean loss over the label tokens of each sample, in nats: independent of what else is in the batch."""
     losses, tokens = sample_losses(model, batch)
