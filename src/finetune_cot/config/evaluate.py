@@ -39,6 +39,8 @@ class EvaluateConfig:
     max_answer_tokens: int | None = shared.max_answer_tokens(None)
     chat: bool = shared.chat()
     base_url: str | None = shared.base_url()
+    api_key_env: str | None = shared.api_key_env()
+    api_key_file: Path | None = shared.api_key_file()
     endpoint: str = shared.endpoint()
     concurrency: int = shared.concurrency()
     timeout: float = shared.timeout()

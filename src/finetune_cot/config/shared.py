@@ -163,6 +163,20 @@ def base_url() -> Any:
     return option(None, "Address of a server with OpenAI's interface.", environment="OPENAI_BASE_URL")
 
 
+def api_key_env() -> Any:
+    """``--api-key-env``."""
+    return option(
+        None,
+        "Environment variable that holds the server's key; by default OPENAI_API_KEY, which goes to OpenAI"
+        " and to the server that OPENAI_BASE_URL names alone.",
+    )
+
+
+def api_key_file() -> Any:
+    """``--api-key-file``."""
+    return option(None, "File that holds the server's key, and that only you can read.")
+
+
 def endpoint() -> Any:
     """``--endpoint``."""
     return option("chat", "Which of the server's endpoints is used.", choices=("chat", "completions"))

@@ -32,6 +32,8 @@ class TeachConfig:
     max_answer_tokens: int = shared.max_answer_tokens()
     chat: bool = shared.chat()
     base_url: str | None = shared.base_url()
+    api_key_env: str | None = shared.api_key_env()
+    api_key_file: Path | None = shared.api_key_file()
     endpoint: str = shared.endpoint()
     concurrency: int = shared.concurrency()
     timeout: float = shared.timeout()

@@ -117,12 +117,13 @@ def local_device(options: Options, ranks: Ranks) -> str:
 
 
 def _server_teacher(options: Options) -> Teacher:
+    from finetune_cot.teachers.access import server_access
     from finetune_cot.teachers.server import OpenAITeacher, Server
 
     server = Server(
         model=options.model_key,
+        access=server_access(options.base_url, options.api_key_env, options.api_key_file),
         endpoint="chat" if options.endpoint == "chat" else "completions",
-        base_url=options.base_url,
         concurrency=options.concurrency,
         timeout=options.timeout,
         max_retries=options.max_retries,

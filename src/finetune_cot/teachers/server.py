@@ -6,17 +6,15 @@ no temperature of 1, its default, which some of its models do not let one name.
 """
 
 import asyncio
-import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 import openai
 
 from finetune_cot.artifacts.completions import Completion
-from finetune_cot.errors import TeacherError, UsageError
+from finetune_cot.errors import TeacherError
 from finetune_cot.prompts.templates import (
     answer_messages,
     answer_prompt,
@@ -25,11 +23,10 @@ from finetune_cot.prompts.templates import (
     prompt_text,
     stop_strings,
 )
+from finetune_cot.teachers.access import Access
+from finetune_cot.teachers.client import async_client, error_line, refusal
 from finetune_cot.teachers.protocol import Failure, Recipe, TeachRequest
 from finetune_cot.teachers.steps import Step, completion_of
-
-API_KEY = "OPENAI_API_KEY"
-"""The only place that the key is read from; it is never written anywhere."""
 
 Endpoint = Literal["chat", "completions"]
 Messages = list[dict[str, str]]
@@ -55,9 +52,9 @@ class Server:
 
     model: str
     """Name of the model at the server."""
+    access: Access
+    """The server's address, and the key that it is sent."""
     endpoint: Endpoint = "chat"
-    base_url: str | None = None
-    """The server's address, often ending in ``/v1``; None for OpenAI."""
     concurrency: int = 8
     """Requests at once."""
     timeout: float = 120.0
@@ -71,20 +68,10 @@ class OpenAITeacher:
 
     Args:
         server: Which model is asked, where and how.
-
-    Raises:
-        UsageError: there is no API key and no other server is named, or the address holds a name or password.
     """
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._api_key = os.environ.get(API_KEY, "")
-        if not self._api_key and not server.base_url:
-            raise UsageError(
-                f"{API_KEY} is not set", remedy=f"export {API_KEY}, or name another server with --base-url"
-            )
-        if server.base_url and urlsplit(server.base_url).username:
-            raise UsageError("holds a name or password", where="--base-url", remedy=f"give it in {API_KEY}")
 
     def teach(
         self, requests: Sequence[TeachRequest], recipe: Recipe, done: Collection[tuple[int, int]]
@@ -96,20 +83,11 @@ class OpenAITeacher:
         """
         queue = (request for request in requests if request.key not in done)
         with asyncio.Runner() as runner:
-            client = self._client()
+            client = async_client(self._server.access, self._server.timeout, self._server.max_retries)
             try:
                 yield from self._answers(runner, client, queue, recipe)
             finally:
                 runner.run(_close(client, asyncio.all_tasks(runner.get_loop())))
-
-    def _client(self) -> openai.AsyncOpenAI:
-        server = self._server
-        return openai.AsyncOpenAI(
-            api_key=self._api_key or "none",
-            base_url=server.base_url or "https://api.openai.com/v1",
-            timeout=server.timeout,
-            max_retries=server.max_retries,
-        )
 
     def _answers(
         self,
@@ -151,7 +129,7 @@ class OpenAITeacher:
 
     @property
     def _where(self) -> str:
-        return self._server.base_url or "OpenAI"
+        return "OpenAI" if self._server.access.is_openai else self._server.access.base_url
 
     async def _ask(
         self, client: openai.AsyncOpenAI, request: TeachRequest, recipe: Recipe
@@ -194,37 +172,30 @@ class OpenAITeacher:
             )
             return _read(text, prompt, lambda choice: choice.text)
         # OpenAI's newer models know the newer name alone, most other servers the older one.
-        settings["max_tokens" if self._server.base_url else "max_completion_tokens"] = limit
+        settings["max_completion_tokens" if self._server.access.is_openai else "max_tokens"] = limit
         turns: Any = messages
         chat = await client.chat.completions.create(model=self._server.model, messages=turns, **settings)
         return _read(chat, prompt, lambda choice: choice.message.content)
 
     def _settings(self, recipe: Recipe) -> dict[str, Any]:
         settings: dict[str, Any] = {}
-        if recipe.temperature != 1 or self._server.base_url:
+        if recipe.temperature != 1 or not self._server.access.is_openai:
             settings["temperature"] = recipe.temperature
         if stop := stop_strings(recipe.template):
             settings["stop"] = list(stop)
         return settings
 
     def _refusal(self, error: openai.APIError) -> TeacherError:
-        remedies: dict[type[openai.APIError], str] = {
-            openai.AuthenticationError: f"check {API_KEY}",
-            openai.PermissionDeniedError: f"check what {API_KEY} may do, and --model-key",
-            openai.NotFoundError: "check --model-key, --base-url and --endpoint",
-            openai.RateLimitError: "check the account's balance; what is done is kept",
-        }
-        remedy = remedies.get(type(error), "check --model-key and the options of the request")
         if error.param == "temperature":
-            remedy = "use --temperature 1, the only one that some models take"
-        return TeacherError(f"the server refuses: {self._message(error)}", where=self._where, remedy=remedy)
+            return TeacherError(
+                f"the server refuses: {self._message(error)}",
+                where=self._where,
+                remedy="use --temperature 1, the only one that some models take",
+            )
+        return refusal(self._server.access, error, "check --model-key, --base-url and --endpoint")
 
     def _message(self, error: openai.APIError) -> str:
-        """One line of what went wrong; a key that the server repeats is left out."""
-        told = error.body.get("message") if isinstance(error.body, dict) else None
-        status = f" (HTTP {error.status_code})" if isinstance(error, openai.APIStatusError) else ""
-        message = " ".join(str(told or error.message).split()).rstrip(".")[:300]
-        return (message.replace(self._api_key, "***") if self._api_key else message) + status
+        return error_line(self._server.access, error)
 
 
 class _NoCompletionError(Exception):
