@@ -1,5 +1,6 @@
 """The SDK's client of a server, made in one place, and the server's errors in one line."""
 
+import os
 from typing import Any, TypeVar
 
 import openai
@@ -11,14 +12,17 @@ Client = TypeVar("Client", openai.OpenAI, openai.AsyncOpenAI)
 
 
 def async_client(access: Access, timeout: float, max_retries: int) -> openai.AsyncOpenAI:
-    """A client for many requests at once.
+    """A client for many requests at once; it speaks through aiohttp, which is more than twice as quick.
 
     Args:
         access: The server and its key.
         timeout: Seconds until a request is given up.
         max_retries: How often the SDK itself tries a failed request again.
     """
-    return _for_this_server(openai.AsyncOpenAI(**_settings(access, timeout, max_retries)), access)
+    client = openai.AsyncOpenAI(
+        **_settings(access, timeout, max_retries), http_client=openai.DefaultAioHttpClient(timeout=timeout)
+    )
+    return _for_this_server(client, access)
 
 
 def blocking_client(access: Access, timeout: float, max_retries: int) -> openai.OpenAI:
@@ -29,6 +33,8 @@ def blocking_client(access: Access, timeout: float, max_retries: int) -> openai.
 def error_line(access: Access, error: openai.APIError) -> str:
     """One line of what went wrong; a key that the server repeats is left out."""
     told = error.body.get("message") if isinstance(error.body, dict) else None
+    if isinstance(error, openai.APIConnectionError):
+        told = _connection_failure(error)
     status = f" (HTTP {error.status_code})" if isinstance(error, openai.APIStatusError) else ""
     return access.hide(" ".join(str(told or error.message).split())).rstrip(".")[:300] + status
 
@@ -52,6 +58,18 @@ def refusal(access: Access, error: openai.APIError, not_found: str) -> TeacherEr
         return TeacherError(f"{what}: {error_line(access, error)}", where=where, remedy=remedy)
     remedy = remedies.get(type(error), not_found)
     return TeacherError(f"the server refuses: {error_line(access, error)}", where=where, remedy=remedy)
+
+
+def _connection_failure(error: openai.APIConnectionError) -> str:
+    """What the system says of it, which the SDK and its transport cover with names of their own."""
+    cause: BaseException = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    if isinstance(cause, TimeoutError):
+        return "no answer in time"
+    if isinstance(cause, OSError) and cause.errno:
+        return f"connection failed: {os.strerror(cause.errno)}"
+    return f"connection failed: {str(cause) or type(cause).__name__}"
 
 
 def _settings(access: Access, timeout: float, max_retries: int) -> dict[str, Any]:
