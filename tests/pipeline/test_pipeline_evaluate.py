@@ -295,3 +295,22 @@ def write_adapter(folder: Path, base: Path, seed: int) -> None:
     settings = LoraConfig(r=2, lora_alpha=8, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
     model = get_peft_model(AutoModelForCausalLM.from_pretrained(base), settings)
     model.save_pretrained(str(folder))
+
+
+@pytest.mark.parametrize("precision", ["16", "16-true", "transformer-engine"])
+def test_a_precision_that_this_device_has_not_leaves_nothing(
+    precision: str, tiny_llama_dir: Path, saved_dir: Path
+) -> None:
+    for dry_run in (True, False):
+        with pytest.raises(UsageError, match=r"--precision: .* needs a"):
+            evaluate(
+                EvaluateConfig(
+                    model_key=str(tiny_llama_dir),
+                    dataset_key=DATASET,
+                    precision=precision,
+                    device="cpu",
+                    saved_dir=saved_dir,
+                    dry_run=dry_run,
+                )
+            )
+    assert tree(saved_dir) == {}

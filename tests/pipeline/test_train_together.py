@@ -136,6 +136,8 @@ def test_two_processes_train_what_one_trains(
         assert_close(tmp_path / name, tmp_path / "one")
     assert_close(tmp_path / "sharded_full", tmp_path / "full")
     assert_close(tmp_path / "two_glue", tmp_path / "one_glue")
+    configs = [checkpoint(tmp_path / saved) / "last" / "config.json" for saved in ("sharded_full", "full")]
+    assert configs[0].read_text() == configs[1].read_text()
     assert full["trainable_parameters"] == json.loads(_outcome(tmp_path / "full"))["trainable_parameters"]
     for name in (
         "last/adapter_model.safetensors",
@@ -154,6 +156,21 @@ def test_two_processes_train_what_one_trains(
 
 def _outcome(saved_dir: Path) -> str:
     return (checkpoint(saved_dir) / "outcome.json").read_text()
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_two_gpus_train_what_one_trains(
+    method: str, strategy: str, command: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    if torch.cuda.device_count() < 2:
+        pytest.skip("needs two GPUs")
+    for saved, devices in (("one", ["0"]), ("two", ["0", "1"])):
+        line = [word for word in command(saved, f"--method={method}") if word != "--devices=cpu"]
+        strategies = [f"--strategy={strategy}"] if len(devices) > 1 else []
+        assert main([*line, *strategies, "--devices", *devices]) == 0
+    assert_close(tmp_path / "two", tmp_path / "one")
 
 
 def test_several_devices_start_as_many_processes(
