@@ -105,7 +105,6 @@ def complete(
                     update(reused + len(new) + failures.total())
         _tell_failures(failures, len(new) + reused)
         store.finish(running.manifest())
-        ranks.tell("finished", None)
         return Outcome(requested(job, store.completions), frozenset(new), dict(failures))
 
 
@@ -114,16 +113,15 @@ def _nothing_to_do(job: Job, there: Mapping[Key, Completion]) -> bool:
 
 
 def _helped(job: Job, make_teacher: Callable[[], Teacher], ranks: Ranks) -> Outcome:
-    """Answer this process's batches, and send them to the first one, which writes."""
+    """Answer this process's batches, and send them to the first one, which writes and tells the result."""
     done = {(index, number) for index, number in ranks.hear("done")}
     missing = any(request.key not in done for request in job.requests)
     batches = make_teacher().teach(job.requests, job.recipe, done) if missing else ()
     count = 0
     for count, batch in enumerate(batches, start=1):
         ranks.tell(f"batch {ranks.rank} {count - 1}", [_sent(answer) for answer in batch])
-    ranks.tell(f"batch {ranks.rank} {count}", None)
-    ranks.hear("finished")
-    return Outcome(requested(job, there_already(job.path)[1]), frozenset(), {})
+    ranks.tell(f"batch {ranks.rank} {count}", None)  # there are no more
+    return Outcome({}, frozenset(), {})
 
 
 def _from_all(own: Iterable[Answers], ranks: Ranks) -> Iterator[Answers]:

@@ -178,7 +178,7 @@ def joined(collective: bool = False) -> Iterator[Ranks]:
             with _beating(ranks):
                 yield ranks
                 ranks.gather("done", None)
-            _part(ranks)
+            _leave(ranks)
         except BaseException as error:
             if _failed_before(ranks):
                 raise StoppedByAnotherError("another process of this run has failed") from error
@@ -232,7 +232,7 @@ def _meet() -> Ranks:
     )
 
 
-def _part(ranks: Ranks) -> None:
+def _leave(ranks: Ranks) -> None:
     """Let the first rank, whose process may be where the store is, end last."""
     if ranks.is_first:
         for rank in range(1, ranks.world):

@@ -35,6 +35,7 @@ def check_groups(config: TrainConfig, data: TrainingData) -> list[Subset]:
         "--load-sample-task-dir": config.load_sample_task_dir,
         "--load-model-dir": config.load_model_dir,
         "--write-results": config.write_results or None,
+        "--engine ray": True if config.engine == "ray" else None,
     }
     given = next((name for name, value in named.items() if value is not None), None)
     if given:
