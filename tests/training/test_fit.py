@@ -22,7 +22,7 @@ from finetune_cot.training.lora import add_lora
 from finetune_cot.training.settings import TrainingOutcome, TrainingSettings
 from finetune_cot.training.weights import read_weights, trainable_weights
 from tests.adapters_library import with_adapters
-from tests.training.conftest import Load, samples
+from tests.training.conftest import CLASSIFIER, Load, samples
 
 pytestmark = pytest.mark.models
 
@@ -85,6 +85,7 @@ def assert_equal(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
         ("t5", "lora", (8,)),
         ("llama", "layers", (5, 8)),
         ("wide llama", "qlora", (5, 8)),
+        (CLASSIFIER, "lora", (5, 8)),
         pytest.param("t5", "adapter", (5, 8), marks=with_adapters),
     ],
 )

@@ -8,7 +8,7 @@ from finetune_cot.config.grads import GradsConfig
 from finetune_cot.errors import UsageError
 from finetune_cot.evaluation.glue_metrics import glue_metrics
 from finetune_cot.pipeline.ranks import Ranks
-from finetune_cot.pipeline.subject import Subject, load_subject
+from finetune_cot.pipeline.subject import Subject, load_subject, require_weights
 from finetune_cot.pipeline.teachers import local_device
 from finetune_cot.pipeline.train_data import TrainingData
 from finetune_cot.tasks.glue import TEMPLATE, glue_task_of
@@ -22,9 +22,12 @@ def check_classifier(subject: Subject, dataset: Dataset, completion_key: str | N
 
     Raises:
         UsageError: names the data set, or the kind of prompt.
+        ArtifactError: a student is named of which nothing is here.
     """
-    known = subject.labels.tasks if subject.labels else ()
     task = glue_task_of(dataset.key)
+    if task:
+        require_weights(subject)
+    known = subject.labels.tasks if subject.labels else ()
     if task not in known and (task or known):
         told = f"this model classifies {', '.join(known)}" if known else "this model is no classifier"
         raise UsageError(
@@ -35,6 +38,20 @@ def check_classifier(subject: Subject, dataset: Dataset, completion_key: str | N
     if completion_key and (completion_key == TEMPLATE) != bool(known):
         raise UsageError(
             f"classifiers, and they alone, answer {TEMPLATE}", where="--completion-key", remedy="leave it out"
+        )
+
+
+def check_writes(subject: Subject, dataset: Dataset) -> None:
+    """Refuse to have rationales written for texts that are classified, or by a classifier.
+
+    Raises:
+        UsageError: names the data set.
+    """
+    if subject.labels or glue_task_of(dataset.key):
+        raise UsageError(
+            f"{dataset.key} is to be classified" if not subject.labels else "a classifier writes nothing",
+            where="--dataset-key" if not subject.labels else "--load-model-dir",
+            remedy="see `ftcot train --dataset-key glue/<task>` and `ftcot evaluate`",
         )
 
 

@@ -26,6 +26,7 @@ from finetune_cot.prompts.templates import is_finetune, prompt_text, training_se
 from finetune_cot.tasks.catalog import DatasetSummary, list_datasets
 from finetune_cot.tasks.fetching import SOURCES, fetch_dataset
 from finetune_cot.tasks.generating import generate_bundled
+from finetune_cot.tasks.glue import TEMPLATE as CLASSIFY
 from finetune_cot.tasks.importing import Columns, ImportKind, import_dataset
 from finetune_cot.tasks.instruction import read_instruction_data
 from finetune_cot.tasks.reasoning import load_dataset
@@ -134,7 +135,8 @@ def show_data(config: DataShowConfig) -> DatasetExamples:
         return _show_instruction_data(config)
     dataset = load_dataset(config.dataset_key, config.data_dir)
     rationales = sum(sample.rationale is not None for sample in dataset.samples)
-    template = config.template or ("ft_cot_token" if rationales else "ft_token")
+    usual = CLASSIFY if dataset.samples[0].texts else "ft_cot_token" if rationales else "ft_token"
+    template = config.template or usual
     few_shot = few_shot_prompts(dataset, config.data_dir) if template == "fs_cot" else {}
     examples = (_example(sample, template, config, few_shot) for sample in dataset.samples[: config.limit])
     return DatasetExamples(

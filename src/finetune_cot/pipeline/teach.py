@@ -9,6 +9,7 @@ from finetune_cot.artifacts.manifest import start
 from finetune_cot.config.options import to_plain
 from finetune_cot.config.teach import TeachConfig
 from finetune_cot.errors import DataError, UsageError
+from finetune_cot.pipeline.classifying import check_writes
 from finetune_cot.pipeline.completing import Outcome, complete, tell_other_questions, there_already
 from finetune_cot.pipeline.jobs import Job, is_outdated, make_job, make_recipe, make_requests, select_samples
 from finetune_cot.pipeline.ranks import Ranks, joined
@@ -72,6 +73,7 @@ def _teach(config: TeachConfig, ranks: Ranks) -> TeachResult:
     running = start("teach", to_plain(config))
     subject = _subject(config)
     dataset = load_dataset(config.dataset_key, config.data_dir)
+    check_writes(subject, dataset)
     samples = select_samples(dataset, config.data_dir, config.split, config.split_key, config.limit)
     few_shot = template_of(config.completion_key) == "fs_cot"
     recipe = make_recipe(
