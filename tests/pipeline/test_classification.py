@@ -45,10 +45,17 @@ from tests.glue_files import write_glue
 
 pytestmark = pytest.mark.models
 
-METHODS = [
-    pytest.param({"lora_rank": 2}, id="lora"),
-    pytest.param({"method": "full"}, id="full"),
-    pytest.param({"method": "adapter", "reduction_factor": 4.0}, id="adapter", marks=with_adapters),
+LORA: dict[str, Any] = {"lora_rank": 2}
+BOTTLENECK: dict[str, Any] = {"method": "adapter", "reduction_factor": 4.0}
+CELLS = [
+    pytest.param("llama", LORA, id="decoder-lora"),
+    pytest.param("bert", LORA, id="encoder-lora"),
+    pytest.param("wide", {**LORA, "method": "qlora"}, id="decoder-qlora"),
+    pytest.param("llama", BOTTLENECK, id="decoder-adapter", marks=with_adapters),
+    pytest.param("bert", BOTTLENECK, id="encoder-adapter", marks=with_adapters),
+    pytest.param("wide", {**BOTTLENECK, "method": "qadapter"}, id="decoder-qadapter", marks=with_adapters),
+    pytest.param("llama", {"method": "full"}, id="decoder-full"),
+    pytest.param("bert", {"method": "full"}, id="encoder-full"),
 ]
 TRAINING: dict[str, Any] = {"epochs": 4, "lr": 3e-3, "batch_size": 8}
 BOTH = "glue/sst2+glue/rte"
@@ -72,12 +79,16 @@ def measured(options: dict[str, Any], task: str, **named: Any) -> EvaluateResult
     return evaluate(EvaluateConfig(**known, dataset_key=f"glue/{task}", **named, device="cpu"))
 
 
-@pytest.mark.parametrize("base", ["tiny_llama_dir", "tiny_bert_dir"])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.fixture
+def bases(tiny_llama_dir: Path, tiny_bert_dir: Path, wide_model_dirs: dict[str, Path]) -> dict[str, Path]:
+    return {"llama": tiny_llama_dir, "bert": tiny_bert_dir, "wide": wide_model_dirs["llama"]}
+
+
+@pytest.mark.parametrize(("base", "method"), CELLS)
 def test_every_command(
-    method: dict[str, Any], base: str, options: dict[str, Any], request: pytest.FixtureRequest
+    base: str, method: dict[str, Any], options: dict[str, Any], bases: dict[str, Path]
 ) -> None:
-    options |= {**method, "model_key": str(request.getfixturevalue(base))}
+    options |= {**method, "model_key": str(bases[base])}
     trained = train(TrainConfig(**options, **TRAINING))
     assert set(trained.dev_loss_by_task) == {"sst2", "rte"}
     metrics = trained.runs[0].dev_metrics_by_epoch
@@ -90,7 +101,7 @@ def test_every_command(
     assert measured(options, "sst2").reused == 8
     assert measured(options, "sst2", load_model_dir=trained.checkpoint).path == found.path
 
-    merged = method.get("method") != "adapter"
+    merged = method.get("method") not in ("adapter", "qadapter")
     exported = export_hf(ExportHfConfig(saved_dir=options["saved_dir"], merged=merged))
     assert exported.max_logit_difference == pytest.approx(0, abs=1e-4)
     again = measured(options, "sst2", load_model_dir=exported.path)
