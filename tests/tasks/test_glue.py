@@ -98,3 +98,28 @@ def test_the_real_files(task: str, parts: tuple[int, int], shared_data: Path) ->
     split = load_split(dataset, shared_data)
     assert (len(split.train), len(split.test)) == parts
     assert {sample.answer for sample in dataset.samples} == set(GLUE[task].labels)
+
+
+def test_from_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `datasets` reads it where a copy of the hub's repository lies; of MNLI the matched part."""
+    from huggingface_hub import constants
+
+    write_glue(tmp_path, ("rte",))
+    repository = tmp_path / "nyu-mll" / "glue"
+    (repository / "mnli").mkdir(parents=True)
+    parts = ("train", "validation_matched", "validation_mismatched")
+    for label, part in enumerate(parts):
+        row = {"premise": part, "hypothesis": "b", "label": label, "idx": 7}
+        write_rows(repository / "mnli" / f"{part}.jsonl", [row])
+    files = "".join(f"  - split: {part}\n    path: mnli/{part}.jsonl\n" for part in parts)
+    (repository / "README.md").write_text(f"---\nconfigs:\n- config_name: mnli\n  data_files:\n{files}---\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    dataset = load_dataset("glue/mnli", tmp_path)
+    assert [(sample.sample_index, sample.texts[0], sample.answer) for sample in dataset.samples] == [
+        (7, "train", "entailment"),
+        (VALIDATION_FROM + 7, "validation_matched", "neutral"),
+    ]
+    with pytest.raises(DataError, match="GLUE's qnli is neither here nor on the Hugging Face hub"):
+        load_dataset("glue/qnli", tmp_path)

@@ -47,12 +47,11 @@ def check_writes(subject: Subject, dataset: Dataset) -> None:
     Raises:
         UsageError: names the data set.
     """
-    if subject.labels or glue_task_of(dataset.key):
-        raise UsageError(
-            f"{dataset.key} is to be classified" if not subject.labels else "a classifier writes nothing",
-            where="--dataset-key" if not subject.labels else "--load-model-dir",
-            remedy="see `ftcot train --dataset-key glue/<task>` and `ftcot evaluate`",
-        )
+    remedy = "see `ftcot train --dataset-key glue/<task>` and `ftcot evaluate`"
+    if subject.labels:
+        raise UsageError("a classifier writes nothing", where="--load-model-dir", remedy=remedy)
+    if glue_task_of(dataset.key):
+        raise UsageError(f"{dataset.key} is to be classified", where="--dataset-key", remedy=remedy)
 
 
 def check_scores(config: GradsConfig, data: TrainingData) -> None:

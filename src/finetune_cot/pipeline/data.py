@@ -27,6 +27,7 @@ from finetune_cot.tasks.catalog import DatasetSummary, list_datasets
 from finetune_cot.tasks.fetching import SOURCES, fetch_dataset
 from finetune_cot.tasks.generating import generate_bundled
 from finetune_cot.tasks.glue import TEMPLATE as CLASSIFY
+from finetune_cot.tasks.glue import glue_keys
 from finetune_cot.tasks.importing import Columns, ImportKind, import_dataset
 from finetune_cot.tasks.instruction import read_instruction_data
 from finetune_cot.tasks.reasoning import load_dataset
@@ -227,7 +228,7 @@ def _readable_folder(data_dir: Path) -> Path | None:
     for folder in folders:  # glob passes silently over folders that it may not read
         if not os.access(folder, os.R_OK | os.X_OK):
             raise DataError("cannot be read", where=folder, remedy="see to its permissions")
-    if not (data_dir / "dataset").is_dir():
+    if not (data_dir / "dataset").is_dir() and not glue_keys(data_dir):
         say(f"{data_dir} holds no folder dataset/: only the bundled data sets are listed")
     return data_dir
 

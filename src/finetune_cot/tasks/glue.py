@@ -145,7 +145,7 @@ def _hub_rows(task: str, part: str, folder: Path | None) -> Iterable[Row]:
         rows = load_hub_rows(f"{HUB}:{task}", split)
     except DataError as error:
         raise DataError(
-            f"GLUE's {task} is neither here nor on the Hugging Face hub: {error.what}",
+            f"GLUE's {task} is neither here nor on the Hugging Face hub: {error.what.rpartition(': ')[2]}",
             where=folder,
             remedy="put its train.jsonl and validation.jsonl there (see --data-dir), or go online",
         ) from None

@@ -8,7 +8,7 @@ import torch
 
 from finetune_cot.errors import ModelError, UsageError
 from finetune_cot.models.bottleneck import ADAPTER_NAME, adapter_parameters, put_on
-from finetune_cot.models.classification import head_parameters
+from finetune_cot.models.classification import head_parameters, is_classifier
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,14 @@ def add_bottleneck(
 
     Raises:
         UsageError: the adapters library is not there.
-        ModelError: it does not know models of this family.
+        ModelError: it does not know models of this family, or such classifiers.
     """
+    if is_classifier(model) and model.config.model_type in ("t5", "mt5"):
+        raise ModelError(
+            "the adapters library takes the whole model for the head of a T5 that classifies",
+            where="--method adapter",
+            remedy="use --method lora for this model",
+        )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         put_on(model, ADAPTER_NAME, asdict(bottleneck), base_name=base_name, where="--method adapter")
