@@ -115,7 +115,7 @@ def test_every_command(
     features = store.features(slice(None), 0)[store.is_dev]
     errors = np.linalg.norm(features - expected, axis=1) / np.linalg.norm(expected, axis=1)
     assert errors.max() < 1e-4
-    assert losses.mean() == pytest.approx(trained.dev_loss, rel=1e-5)
+    assert losses.mean() == pytest.approx(trained.dev_loss, rel=1e-4)
 
     assert select(SelectConfig(**options, project_dim=0, target_task="rte", num_tasks=1)).selected == (0,)
     subsets: dict[str, Any] = {"number_of_subsets": 2, "subset_size": "1"}

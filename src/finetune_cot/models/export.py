@@ -179,7 +179,11 @@ def _plain_model(name: str, labels: LabelSpace | None, quantized: bool = False) 
     config = AutoConfig.from_pretrained(name, trust_remote_code=False)
     how: dict[str, Any] = {"num_labels": len(labels.names)} if labels else {}
     if quantized:
-        how |= {"quantization_config": quantization_config(torch.float32), "device_map": "cpu"}
+        how |= {
+            "quantization_config": quantization_config(torch.float32),
+            "device_map": "cpu",
+            "dtype": torch.float32,  # else transformers 4 takes float16 for what is not quantized
+        }
     kind = auto_class(config, labels)
     model = kind.from_pretrained(name, trust_remote_code=False, use_safetensors=True, **how)
     compute_as_asked(model)
