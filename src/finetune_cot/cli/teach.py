@@ -5,11 +5,14 @@ from typing import TYPE_CHECKING
 import typer
 
 from finetune_cot.cli.command import add_command
-from finetune_cot.cli.output import show_fields
+from finetune_cot.cli.output import show_fields, show_table
 from finetune_cot.config.teach import TeachConfig
 
 if TYPE_CHECKING:
     from finetune_cot.pipeline.teach import TeachResult
+    from finetune_cot.pipeline.teach_batches import BatchReport
+
+_BATCH_COLUMNS = ("batch", "step", "status", "requests", "completed", "failed")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -34,8 +37,25 @@ def _show(result: "TeachResult") -> None:
     )
     if result.completed and result.completion_tokens:
         typer.echo(f"{result.prompt_tokens} tokens read, {result.completion_tokens} written")
+    if result.batch:
+        _show_batches(result.batch)
+        if result.batch.under_way or result.batch.reasoned or result.failed:
+            return
     typer.echo(f"in {result.path}")
     typer.echo(
         f"next: ftcot build-finetune-data --model-key {result.model_key} --dataset-key {result.dataset_key}"
         f" --completion-key {result.completion_key}"
     )
+
+
+def _show_batches(report: "BatchReport") -> None:
+    if report.batches:
+        show_table(
+            _BATCH_COLUMNS, [[getattr(row, name) for name in _BATCH_COLUMNS] for row in report.batches]
+        )
+    if report.submitted:
+        typer.echo(f"{report.submitted} requests sent")
+    if report.reasoned:
+        typer.echo(f"{report.reasoned} rationales are there; --batch submit asks for their answers")
+    if report.under_way:
+        typer.echo(f"{report.under_way} requests under way; --batch collect takes what is back")

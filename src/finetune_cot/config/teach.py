@@ -21,6 +21,12 @@ class TeachConfig:
         "Who answers: a local model, a server with OpenAI's interface, or the data set's own rationales.",
         choices=("local", "openai", "rationale"),
     )
+    batch: str | None = option(
+        None,
+        "By the server's batch interface, in a day and at half the price: submit what is missing, see its"
+        " status, collect what is back, or cancel what is under way.",
+        choices=("submit", "status", "collect", "cancel"),
+    )
     num_completions: int = option(
         1, "Completions of each question, up to 64 for diverse reasoning.", check=positive
     )

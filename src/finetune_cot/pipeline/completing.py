@@ -103,7 +103,7 @@ def complete(
                     new.update(completion.key for completion in completions)
                     failures.update(answer.reason for answer in batch if isinstance(answer, Failure))
                     update(reused + len(new) + failures.total())
-        _tell_failures(failures, len(new) + reused)
+        tell_failures(failures, len(new) + reused)
         store.finish(running.manifest())
         return Outcome(requested(job, store.completions), frozenset(new), dict(failures))
 
@@ -168,7 +168,12 @@ def tell_other_questions(requests: Sequence[TeachRequest], completions: Mapping[
         )
 
 
-def _tell_failures(failures: Counter[str], completed: int) -> None:
+def tell_failures(failures: Counter[str], completed: int) -> None:
+    """Tell of requests that failed, and why.
+
+    Raises:
+        TeacherError: nothing was completed.
+    """
     if not failures:
         return
     reasons = "; ".join(f"{reason} ({count})" for reason, count in failures.most_common(3))

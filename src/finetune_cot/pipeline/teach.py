@@ -1,14 +1,16 @@
 """``ftcot teach``: a teacher writes rationales and answers for the questions of a data set."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from finetune_cot.artifacts.completions import Completion, find_completions
+from finetune_cot.artifacts.batch_ledger import keys_under_way, ledger_path
+from finetune_cot.artifacts.completions import Completion, Key, find_completions
 from finetune_cot.artifacts.manifest import start
 from finetune_cot.config.options import to_plain
 from finetune_cot.config.teach import TeachConfig
-from finetune_cot.errors import DataError, UsageError
+from finetune_cot.errors import ArtifactError, DataError, UsageError
 from finetune_cot.pipeline.classifying import check_writes
 from finetune_cot.pipeline.completing import Outcome, complete, tell_other_questions, there_already
 from finetune_cot.pipeline.jobs import Job, is_outdated, make_job, make_recipe, make_requests, select_samples
@@ -20,6 +22,9 @@ from finetune_cot.prompts.few_shot import few_shot_prompts
 from finetune_cot.prompts.templates import template_of
 from finetune_cot.tasks.reasoning import load_dataset
 from finetune_cot.teachers.rationale import BASE_MODEL
+
+if TYPE_CHECKING:
+    from finetune_cot.pipeline.teach_batches import BatchReport
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,8 @@ class TeachResult:
     completion_key: str = ""
     plan: Plan | None = None
     """Only of a dry run."""
+    batch: "BatchReport | None" = None
+    """Only with ``--batch``: what was sent, what is under way, and which batches."""
 
 
 def teach(config: TeachConfig) -> TeachResult:
@@ -71,6 +78,8 @@ def teach(config: TeachConfig) -> TeachResult:
 
 def _teach(config: TeachConfig, ranks: Ranks) -> TeachResult:
     running = start("teach", to_plain(config))
+    if config.batch:
+        _check_batch(config, ranks)
     subject = _subject(config)
     dataset = load_dataset(config.dataset_key, config.data_dir)
     check_writes(subject, dataset)
@@ -101,9 +110,40 @@ def _teach(config: TeachConfig, ranks: Ranks) -> TeachResult:
         there = {}
     if config.dry_run:
         return _planned(config, job, subject, {request.key for request in requests} & there.keys())
+    if config.batch:
+        from finetune_cot.pipeline.teach_batches import teach_by_batches
+
+        done = teach_by_batches(config, job, dataset, running)
+        result = _result(config, job, subject.model_key, done.outcome, running.seconds)
+        return replace(result, batch=done.report)
+    _refuse_under_way(config, job, there)
     outcome = complete(job, there, teacher_maker(config, subject, ranks), running, config.overwrite, ranks)
     tell_other_questions(requests, outcome.completions)
     return _result(config, job, subject.model_key, outcome, running.seconds)
+
+
+def _check_batch(config: TeachConfig, ranks: Ranks) -> None:
+    where = f"--batch {config.batch}"
+    if config.teacher != "openai":
+        raise UsageError("is for a server", where=where, remedy="give --teacher openai")
+    if ranks.world > 1:
+        raise UsageError("is for one process", where=where, remedy="run it without torchrun")
+    if config.dry_run and config.batch != "submit":
+        raise UsageError("sends nothing that could be planned", where=where, remedy="leave out --dry-run")
+
+
+def _refuse_under_way(config: TeachConfig, job: Job, there: Mapping[Key, Completion]) -> None:
+    """Ask for nothing twice: neither by batches and live."""
+    if config.teacher != "openai":
+        return
+    path = ledger_path(job.id, config.saved_dir)
+    twice = (keys_under_way(path) - there.keys()) & {request.key for request in job.requests}
+    if twice:
+        raise ArtifactError(
+            f"{len(twice)} of these completions are asked for by batches that are not collected",
+            where=path,
+            remedy="give --batch collect, or --batch cancel and then collect, before this",
+        )
 
 
 def _subject(config: TeachConfig) -> Subject:

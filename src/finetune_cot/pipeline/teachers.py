@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from finetune_cot.errors import UsageError
 from finetune_cot.models.registry import check_available
@@ -15,6 +16,9 @@ from finetune_cot.prompts.templates import prompt_text
 from finetune_cot.tasks.sample import Sample
 from finetune_cot.teachers.protocol import Teacher
 from finetune_cot.teachers.rationale import RationaleTeacher
+
+if TYPE_CHECKING:
+    from finetune_cot.teachers.server import Server
 
 _CHARACTERS_PER_TOKEN = 4
 """Of English text, about; for estimates before any model is loaded."""
@@ -116,11 +120,16 @@ def local_device(options: Options, ranks: Ranks) -> str:
     return device
 
 
-def _server_teacher(options: Options) -> Teacher:
-    from finetune_cot.teachers.access import server_access
-    from finetune_cot.teachers.server import OpenAITeacher, Server
+def server_of(options: Options) -> "Server":
+    """The server that the options name, and how it is asked.
 
-    server = Server(
+    Raises:
+        UsageError: its key is not there, or is not safe where it is.
+    """
+    from finetune_cot.teachers.access import server_access
+    from finetune_cot.teachers.server import Server
+
+    return Server(
         model=options.model_key,
         access=server_access(options.base_url, options.api_key_env, options.api_key_file),
         endpoint="chat" if options.endpoint == "chat" else "completions",
@@ -128,4 +137,9 @@ def _server_teacher(options: Options) -> Teacher:
         timeout=options.timeout,
         max_retries=options.max_retries,
     )
-    return OpenAITeacher(server)
+
+
+def _server_teacher(options: Options) -> Teacher:
+    from finetune_cot.teachers.server import OpenAITeacher
+
+    return OpenAITeacher(server_of(options))

@@ -1,0 +1,321 @@
+"""``ftcot teach --batch``: completions by a server's batch interface, which takes a day and costs half.
+
+An answer in two steps takes two batches: the first asks for the reasoning, and once that is collected, the
+next ``submit`` asks for the answers. What is collected goes where the completions of live requests go.
+"""
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import openai
+
+from finetune_cot.artifacts.batch_ledger import (
+    ENDED,
+    Batch,
+    BatchLedger,
+    Reasoning,
+    key_of,
+    ledger_path,
+    open_ledger,
+)
+from finetune_cot.artifacts.completions import Completion, Key, open_completions
+from finetune_cot.artifacts.manifest import RunningCommand
+from finetune_cot.config.teach import TeachConfig
+from finetune_cot.errors import DataError
+from finetune_cot.pipeline.completing import Outcome, requested, tell_failures, there_already
+from finetune_cot.pipeline.jobs import Job, is_outdated
+from finetune_cot.pipeline.progress import progress, say
+from finetune_cot.pipeline.teachers import server_of
+from finetune_cot.prompts.templates import is_two_step
+from finetune_cot.tasks.sample import Dataset
+from finetune_cot.teachers.batch_lines import (
+    BatchLine,
+    batch_line,
+    endpoint_path,
+    read_answers,
+    read_step,
+    reasoning_of,
+    split_lines,
+    step_of,
+)
+from finetune_cot.teachers.protocol import TeachRequest
+from finetune_cot.teachers.server import Server
+from finetune_cot.teachers.server_files import BatchState, ServerFiles, server_files
+from finetune_cot.teachers.steps import completion_of
+
+
+@dataclass(frozen=True)
+class BatchRow:
+    """A batch, as it is shown."""
+
+    batch: str
+    """The server's name of it."""
+    step: int
+    status: str
+    requests: int
+    completed: int | None = None
+    """Requests that the server has answered, by its own count; None where it was not asked."""
+    failed: int | None = None
+
+
+@dataclass(frozen=True)
+class BatchReport:
+    """How far the batches of a completion file are."""
+
+    submitted: int
+    """Requests sent now."""
+    under_way: int
+    """Requests in batches that are not collected."""
+    reasoned: int
+    """Rationales that are there, and whose answers the next ``submit`` asks for."""
+    batches: tuple[BatchRow, ...]
+    """Those under way, and those that this command collected."""
+
+
+@dataclass(frozen=True)
+class BatchOutcome:
+    """What came of one command."""
+
+    outcome: Outcome
+    report: BatchReport
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What all of the commands need."""
+
+    config: TeachConfig
+    job: Job
+    dataset: Dataset
+    server: Server
+    ledger: BatchLedger
+    files: ServerFiles
+
+    def completions(self) -> Mapping[Key, Completion]:
+        """Completions that are there and need not give place to others."""
+        known, there = there_already(self.job.path if self.job.path.exists() else None)
+        outdated = is_outdated(self.job, known, self.job.identity, self.config.overwrite)
+        return {} if outdated else there
+
+    def line(self, request: TeachRequest) -> BatchLine:
+        """The line that asks for a completion, or for the step of it that comes next."""
+        return batch_line(self.server, self.job.recipe, request, self.ledger.reasoning.get(request.key))
+
+
+def teach_by_batches(
+    config: TeachConfig, job: Job, dataset: Dataset, running: RunningCommand
+) -> BatchOutcome:
+    """Send what is missing, see how far it is, take what is back, or stop it.
+
+    Args:
+        config: The command's options.
+        job: What is wanted.
+        dataset: Its questions.
+        running: The command, for the manifest.
+
+    Raises:
+        UsageError: the server's key is not there.
+        ArtifactError: another run holds the file, or what is under way was asked for in another way.
+        TeacherError: the server refuses or does not answer, or everything failed; what was done is kept.
+    """
+    with _work(config, job, dataset) as work:
+        if config.batch == "submit":
+            return _submit(work)
+        if config.batch == "collect":
+            return _collect(work, running)
+        return _look(work, cancel=config.batch == "cancel")
+
+
+@contextlib.contextmanager
+def _work(config: TeachConfig, job: Job, dataset: Dataset) -> Iterator[_Work]:
+    server = server_of(config)
+    header = {**job.metadata, "endpoint": endpoint_path(server), "base_url": server.access.base_url}
+    identity = (*job.identity, "model_key", "endpoint", "base_url")
+    remedy = "see whether this server has a batch interface, and --base-url, --model-key and --endpoint"
+    with (
+        open_ledger(ledger_path(job.id, config.saved_dir), header, identity, "teach") as ledger,
+        server_files(server.access, server.timeout, server.max_retries, remedy) as files,
+    ):
+        yield _Work(config, job, dataset, server, ledger, files)
+
+
+def _submit(work: _Work) -> BatchOutcome:
+    for batch in work.ledger.under_way:
+        if batch.batch_id is None:
+            _take_up(work, batch)
+    there = work.completions()
+    pending = {key_of(id) for batch in work.ledger.under_way for id in batch.custom_ids}
+    missing = [request for request in work.job.requests if request.key not in there.keys() | pending]
+    steps: dict[int, list[BatchLine]] = {1: [], 2: []}
+    for request in missing:
+        steps[2 if request.key in work.ledger.reasoning else 1].append(work.line(request))
+    with progress("teach --batch submit", len(missing), "requests") as update:
+        sent = 0
+        for step, lines in steps.items():
+            for part in split_lines(lines):
+                _send(work, step, part)
+                sent += len(part)
+                update(sent)
+    return _outcome(work, there, submitted=sent)
+
+
+def _take_up(work: _Work, batch: Batch) -> None:
+    """Go on where a killed run may have been: between noting, uploading and creating a batch."""
+    file_id = batch.file_id or work.files.find_file(batch.name, "batch")
+    if file_id is None:
+        work.ledger.drop(batch)
+        return
+    batch = work.ledger.change(batch, file_id=file_id, status="uploaded")
+    batch_id = work.files.find_batch(file_id) or work.files.create_batch(file_id, endpoint_path(work.server))
+    work.ledger.change(batch, batch_id=batch_id, status="validating")
+
+
+def _send(work: _Work, step: int, lines: Sequence[BatchLine]) -> None:
+    """Note, upload and create a batch; each is on the disk before the next begins."""
+    batch = work.ledger.add(step, [line.custom_id for line in lines])
+    content = "".join(line.text for line in lines).encode()
+    try:
+        file_id = work.files.upload(batch.name, content, "batch")
+    except openai.APIStatusError as error:
+        if error.status_code < 500:  # it is certain that nothing came there
+            work.ledger.drop(batch)
+        raise
+    batch = work.ledger.change(batch, file_id=file_id, status="uploaded")
+    batch_id = work.files.create_batch(file_id, endpoint_path(work.server))
+    work.ledger.change(batch, batch_id=batch_id, status="validating")
+
+
+def _look(work: _Work, cancel: bool) -> BatchOutcome:
+    states = {}
+    for batch in work.ledger.under_way:
+        batch_id = batch.batch_id or (work.files.find_batch(batch.file_id) if batch.file_id else None)
+        if batch_id is None:
+            if cancel:
+                _withdraw(work, batch)
+            continue
+        state = work.files.cancel_batch(batch_id) if cancel else work.files.batch(batch_id)
+        work.ledger.change(batch, batch_id=batch_id, status=state.status)
+        states[batch.name] = state
+    return _outcome(work, work.completions(), states)
+
+
+def _withdraw(work: _Work, batch: Batch) -> None:
+    """Forget a batch that was never made, and remove its file."""
+    file_id = batch.file_id or work.files.find_file(batch.name, "batch")
+    if file_id is not None:
+        work.files.delete_file(file_id)
+    work.ledger.drop(batch)
+
+
+def _collect(work: _Work, running: RunningCommand) -> BatchOutcome:
+    job, failures, new = work.job, Counter[str](), set[Key]()
+    states = {}
+    reasoned = 0
+    with open_completions(
+        job.path, job.metadata, job.identity, "teach", replace=work.config.overwrite
+    ) as store:
+        for batch in work.ledger.under_way:
+            if batch.batch_id is None:
+                say(f"note: {batch.name} was not sent off; the next --batch submit does it")
+                continue
+            states[batch.name] = state = work.files.batch(batch.batch_id)
+            work.ledger.change(batch, status=state.status)
+            if state.status in ENDED:
+                back = _back(work, batch, state)
+                known = store.completions  # some may have been kept before a kill
+                store.append(item for item in back.completions if item.key not in known)
+                work.ledger.keep(item for item in back.reasoning if item.key not in work.ledger.reasoning)
+                work.ledger.change(batch, status=state.status, collected=True)
+                new |= {item.key for item in back.completions} - known.keys()
+                reasoned += len(back.reasoning)
+                failures += back.failures
+        there = store.completions
+        if there:
+            store.finish(running.manifest())
+    if work.ledger.reasoning.keys() <= there.keys():
+        work.ledger.forget_reasoning()
+    tell_failures(failures, len(there) + reasoned)
+    return _outcome(work, there, states, new=frozenset(new), failures=failures)
+
+
+@dataclass(frozen=True)
+class _Back:
+    """What came back from a batch."""
+
+    completions: list[Completion]
+    reasoning: list[Reasoning]
+    failures: Counter[str]
+
+
+def _back(work: _Work, batch: Batch, state: BatchState) -> _Back:
+    """What came of each request of a batch; an id that is not the batch's is passed over."""
+    answers: dict[str, Mapping[str, object] | str] = {}
+    for file_id in state.files:
+        for custom_id, answer in read_answers(work.files.content(file_id)):
+            answers.setdefault(custom_id, answer)
+    why = state.errors[0] if state.errors else f"the batch is {state.status}, and holds no answer"
+    back = _Back([], [], Counter())
+    for custom_id in batch.custom_ids:
+        read = _read(work, batch, custom_id, answers.get(custom_id, why))
+        if isinstance(read, Completion):
+            back.completions.append(read)
+        elif isinstance(read, Reasoning):
+            back.reasoning.append(read)
+        else:
+            back.failures[work.server.access.hide(read)] += 1
+    return back
+
+
+def _read(
+    work: _Work, batch: Batch, custom_id: str, answer: Mapping[str, object] | str
+) -> Completion | Reasoning | str:
+    if isinstance(answer, str):
+        return answer
+    sample_index, completion_index = key_of(custom_id)
+    reasoning = work.ledger.reasoning.get((sample_index, completion_index)) if batch.step == 2 else None
+    try:
+        request = TeachRequest(work.dataset.sample(sample_index), completion_index)
+        line = batch_line(work.server, work.job.recipe, request, reasoning)
+    except DataError:
+        line = None
+    if line is None or line.custom_id != custom_id:
+        return "the data set's question is not the one that was asked"
+    step = read_step(answer, line.prompt)
+    if step is None:
+        return "the server's answer is no completion"
+    if reasoning:
+        return completion_of(request, step_of(reasoning), step)
+    return (
+        reasoning_of(request, step) if is_two_step(work.job.recipe.template) else completion_of(request, step)
+    )
+
+
+def _outcome(
+    work: _Work,
+    there: Mapping[Key, Completion],
+    states: Mapping[str, BatchState] | None = None,
+    submitted: int = 0,
+    new: frozenset[Key] = frozenset(),
+    failures: Mapping[str, int] | None = None,
+) -> BatchOutcome:
+    states = states or {}
+    asked = {key_of(id) for batch in work.ledger.under_way for id in batch.custom_ids}
+    report = BatchReport(
+        submitted=submitted,
+        under_way=len(asked),
+        reasoned=len(work.ledger.reasoning.keys() - there.keys() - asked),
+        batches=tuple(
+            _row(batch, states.get(batch.name))
+            for batch in work.ledger.batches
+            if batch.name in states or not batch.collected
+        ),
+    )
+    told = requested(work.job, there) | {key: there[key] for key in new}  # a batch may have asked for more
+    return BatchOutcome(Outcome(told, new, failures or {}), report)
+
+
+def _row(batch: Batch, state: BatchState | None) -> BatchRow:
+    counts = (state.completed, state.failed) if state else (None, None)
+    return BatchRow(batch.batch_id or batch.name, batch.step, batch.status, len(batch.custom_ids), *counts)

@@ -1,0 +1,146 @@
+"""Requests as the lines of a batch's file, and the lines that come back."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from finetune_cot.artifacts.batch_ledger import Reasoning
+from finetune_cot.artifacts.files import sha256_json
+from finetune_cot.prompts.templates import (
+    answer_messages,
+    answer_prompt,
+    chat_messages,
+    prompt_text,
+    stop_strings,
+)
+from finetune_cot.teachers.protocol import Recipe, TeachRequest
+from finetune_cot.teachers.server import Server
+from finetune_cot.teachers.steps import Step
+
+MAX_REQUESTS, MAX_BYTES = 50_000, 200_000_000
+"""What a batch's file may hold, by OpenAI's limits."""
+
+_HASH_LENGTH = 12
+
+
+@dataclass(frozen=True)
+class BatchLine:
+    """A request of a batch."""
+
+    request: TeachRequest
+    prompt: str
+    """As it is recorded."""
+    custom_id: str
+    """Sample index, completion index, step, and a hash of all that is sent."""
+    text: str
+    """The line itself, with its end."""
+
+
+def batch_line(
+    server: Server, recipe: Recipe, request: TeachRequest, reasoning: Reasoning | None
+) -> BatchLine:
+    """The line that asks for the first step, or, after a reasoning, for the second.
+
+    Raises:
+        UsageError: as `prompt_text`.
+    """
+    sample = request.sample
+    few_shot = recipe.few_shot.get(sample.task)
+    prompt = prompt_text(recipe.template, sample.question, few_shot=few_shot)
+    messages = chat_messages(recipe.template, sample.question, few_shot)
+    limit, step = recipe.max_reasoning_tokens, 1
+    if reasoning:
+        prompt = answer_prompt(prompt, step_of(reasoning).text)
+        messages = answer_messages(sample.question, step_of(reasoning).text)
+        limit, step = recipe.max_answer_tokens, 2
+    body = _body(server, recipe, prompt, messages, limit)
+    digest = sha256_json(body)[:_HASH_LENGTH]
+    custom_id = f"{sample.sample_index}-{request.completion_index}-{step}-{digest}"
+    line = {"custom_id": custom_id, "method": "POST", "url": endpoint_path(server), "body": body}
+    return BatchLine(request, prompt, custom_id, json.dumps(line, ensure_ascii=False) + "\n")
+
+
+def endpoint_path(server: Server) -> str:
+    """The endpoint as a batch names it."""
+    return "/v1/chat/completions" if server.endpoint == "chat" else "/v1/completions"
+
+
+def split_lines(
+    lines: Iterable[BatchLine], max_requests: int = MAX_REQUESTS, max_bytes: int = MAX_BYTES
+) -> Iterator[list[BatchLine]]:
+    """Lines in their order, in files that a server takes."""
+    part: list[BatchLine] = []
+    size = 0
+    for line in lines:
+        length = len(line.text.encode())
+        if part and (len(part) == max_requests or size + length > max_bytes):
+            yield part
+            part, size = [], 0
+        part.append(line)
+        size += length
+    if part:
+        yield part
+
+
+def read_answers(content: bytes) -> Iterator[tuple[str, Mapping[str, Any] | str]]:
+    """The custom id of each line of an output or error file, with the reply, or why there is none."""
+    for line in content.splitlines():
+        try:
+            answer = json.loads(line)
+            custom_id = answer["custom_id"]
+        except (ValueError, KeyError, TypeError):
+            continue  # whose request it was cannot be known; it counts as one without an answer
+        if isinstance(custom_id, str):
+            yield custom_id, _reply_or_reason(answer)
+
+
+def _reply_or_reason(answer: Mapping[str, Any]) -> Mapping[str, Any] | str:
+    response, error = answer.get("response"), answer.get("error")
+    status = response.get("status_code") if isinstance(response, dict) else None
+    body = response.get("body") if isinstance(response, dict) else None
+    if not error and status == 200 and isinstance(body, dict):
+        return body
+    if not error and isinstance(body, dict):
+        error = body.get("error")
+    told = (error.get("message") or error.get("code")) if isinstance(error, dict) else error
+    told = " ".join(str(told or "the server's answer is no completion").split()).rstrip(".")[:300]
+    return f"{told} (HTTP {status})" if status not in (None, 200) else told
+
+
+def reasoning_of(request: TeachRequest, step: Step) -> Reasoning:
+    """The first of two steps as it is kept."""
+    return Reasoning(request.sample.sample_index, request.completion_index, asdict(step))
+
+
+def step_of(reasoning: Reasoning) -> Step:
+    """The step that was kept."""
+    return Step(**reasoning.step)
+
+
+def read_step(reply: Mapping[str, Any], prompt: str) -> Step | None:
+    """The step that a reply holds; None where it is no completion with a text."""
+    try:
+        choice = reply["choices"][0]
+        text = choice["message"]["content"] if "message" in choice else choice["text"]
+    except (KeyError, IndexError, TypeError):
+        return None
+    if not isinstance(text, str):
+        return None
+    usage = reply.get("usage") or {}
+    counts = (usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0)
+    return Step(prompt, text, choice.get("finish_reason"), *counts)
+
+
+def _body(
+    server: Server, recipe: Recipe, prompt: str, messages: list[dict[str, str]], limit: int
+) -> dict[str, Any]:
+    body: dict[str, Any] = {"model": server.model}
+    if recipe.temperature != 1 or not server.access.is_openai:
+        body["temperature"] = recipe.temperature
+    if stop := stop_strings(recipe.template):
+        body["stop"] = list(stop)
+    if server.endpoint == "completions":
+        return {**body, "prompt": prompt, "max_tokens": limit}
+    name = "max_completion_tokens" if server.access.is_openai else "max_tokens"
+    return {**body, "messages": messages, name: limit}
