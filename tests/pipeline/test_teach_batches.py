@@ -52,8 +52,11 @@ Run = Callable[..., TeachResult]
 
 
 def content(path: Path) -> object:
-    """What a completion file holds, but for what tells of the run."""
-    return [vars(completion) for completion in read_completions(path).completions]
+    """What a completion file holds, but for what tells of the run, and of requests for several choices."""
+    rows = [vars(completion) for completion in read_completions(path).completions]
+    for row in rows:
+        row["extra"] = {name: value for name, value in row["extra"].items() if name != "parameters"}
+    return rows
 
 
 def ledger(saved_dir: Path) -> list[dict[str, object]]:
@@ -126,7 +129,7 @@ def test_a_partly_failed_batch_is_topped_up_by_the_next(batch: Run, served: Plat
         calls += 1
         if calls == 2:
             return error_reply(400, "too long", code="context_length_exceeded")
-        return (200, reply_of(asked, None, "content_filter")) if calls == 4 else completion_reply(asked)
+        return (200, reply_of(asked, None, "tool_calls")) if calls == 4 else completion_reply(asked)
 
     served.answer = answer
     batch("submit")
@@ -184,7 +187,7 @@ def test_files_are_split_at_the_limits(batch: Run, served: Platform, monkeypatch
 
 
 def test_the_size_of_a_file_counts_bytes() -> None:
-    lines = [batch_lines.BatchLine(None, "", str(n), "ä" * 10) for n in range(5)]  # type: ignore[arg-type]
+    lines = [batch_lines.BatchLine(None, "", {}, str(n), "ä" * 10) for n in range(5)]  # type: ignore[arg-type]
     parts = list(batch_lines.split_lines(lines, max_bytes=45))
     assert [[line.custom_id for line in part] for part in parts] == [["0", "1"], ["2", "3"], ["4"]]
 

@@ -10,8 +10,10 @@ from finetune_cot.artifacts.completions import Completion
 from finetune_cot.errors import TeacherError
 from finetune_cot.tasks.sample import Sample
 from finetune_cot.teachers.access import API_KEY, server_access
+from finetune_cot.teachers.asking import Server
 from finetune_cot.teachers.protocol import Failure, Recipe, TeachRequest
-from finetune_cot.teachers.server import OpenAITeacher, Server
+from finetune_cot.teachers.server import OpenAITeacher
+from finetune_cot.teachers.session import MOST_CHOICES
 from tests.loopback import Asked, Reply, completion_reply, error_reply, loopback, reply_of
 
 ANN = Sample(7, "Ann has 3 apples and buys 4. How many?", "7", "sums", "3 + 4 = 7.")
@@ -74,7 +76,12 @@ def test_two_turns_of_a_chat() -> None:
         reasoning_completion=" 3 + 4 is 7.",
         finish_reason="stop",
         reasoning_finish_reason="stop",
-        extra={"prompt_tokens": 20, "completion_tokens": 8},
+        extra={
+            "prompt_tokens": 20,
+            "completion_tokens": 8,
+            "parameters": {"max_tokens": 128, "temperature": 0.0},
+            "answer_parameters": {"max_tokens": 32, "temperature": 0.0},
+        },
     )
 
 
@@ -112,7 +119,8 @@ def test_one_request_for_each_completion_and_none_for_those_that_are_done() -> N
         found = answers(teacher, recipe, requests([ANN, BEN], 4), done=[(7, 0), (9, 3)])
     assert [answer.key for answer in found] == [(7, 1), (7, 2), (7, 3), (9, 0), (9, 1), (9, 2)]
     assert len(served.asked) == 6
-    assert all("n" not in asked.body and "seed" not in asked.body for asked in served.asked)
+    assert [asked.body.get("n") for asked in served.asked] == [3, 3, None, None, None, None]
+    assert all("seed" not in asked.body for asked in served.asked)
     assert 1 < served.most_at_once <= 3
 
 
@@ -126,7 +134,7 @@ def test_one_request_for_each_completion_and_none_for_those_that_are_done() -> N
         ),
         (error_reply(404, "The model m does not exist"), "check --model-key, --base-url and --endpoint"),
         (error_reply(400, "Unknown\nparameter"), "the server refuses: Unknown parameter (HTTP 400)"),
-        (error_reply(400, "Only 1 is supported", param="temperature"), "use --temperature 1"),
+        (error_reply(400, "temperature must be at most 2", param="temperature"), "must be at most 2 (HTTP"),
         (error_reply(429, "You exceeded your quota", code="insufficient_quota"), "the account's balance"),
     ],
 )
@@ -161,9 +169,9 @@ def test_what_befalls_one_request_is_recorded(reply: Reply, reason: str) -> None
 
 
 def test_an_answer_without_text_tells_its_finish_reason() -> None:
-    with loopback(lambda asked: (200, reply_of(asked, None, "content_filter"))) as served:
+    with loopback(lambda asked: (200, reply_of(asked, None, "tool_calls"))) as served:
         found = answers(OpenAITeacher(server(served.base_url)), Recipe("zs"), requests())
-    assert found == [Failure((7, 0), "the server's answer holds no text (finish reason: content_filter)")]
+    assert found == [Failure((7, 0), "the server's answer holds no text (finish reason: tool_calls)")]
 
 
 def test_requests_are_tried_again() -> None:
@@ -182,7 +190,7 @@ def test_a_server_that_is_down_is_given_up_after_a_round() -> None:
     seen: list[Completion | Failure] = []
     with pytest.raises(TeacherError, match="requests all failed: connection failed: Connection refused"):
         seen.extend(answer for batch in batches for answer in batch)
-    assert len(seen) <= 4
+    assert len(seen) <= 4 * MOST_CHOICES
 
 
 def test_an_error_keeps_the_answers_that_came_with_it() -> None:

@@ -30,6 +30,7 @@ from finetune_cot.pipeline.progress import progress, say
 from finetune_cot.pipeline.teachers import server_of
 from finetune_cot.prompts.templates import is_two_step
 from finetune_cot.tasks.sample import Dataset
+from finetune_cot.teachers.asking import Server
 from finetune_cot.teachers.batch_lines import (
     BatchLine,
     batch_line,
@@ -41,7 +42,6 @@ from finetune_cot.teachers.batch_lines import (
     step_of,
 )
 from finetune_cot.teachers.protocol import TeachRequest
-from finetune_cot.teachers.server import Server
 from finetune_cot.teachers.server_files import BatchState, ServerFiles, server_files
 from finetune_cot.teachers.steps import completion_of
 
@@ -282,7 +282,7 @@ def _read(
         line = None
     if line is None or line.custom_id != custom_id:
         return "the data set's question is not the one that was asked"
-    step = read_step(answer, line.prompt)
+    step = read_step(answer, line)
     if step is None:
         return "the server's answer is no completion"
     if reasoning:

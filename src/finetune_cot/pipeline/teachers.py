@@ -18,7 +18,7 @@ from finetune_cot.teachers.protocol import Teacher
 from finetune_cot.teachers.rationale import RationaleTeacher
 
 if TYPE_CHECKING:
-    from finetune_cot.teachers.server import Server
+    from finetune_cot.teachers.asking import Server
 
 _CHARACTERS_PER_TOKEN = 4
 """Of English text, about; for estimates before any model is loaded."""
@@ -127,7 +127,7 @@ def server_of(options: Options) -> "Server":
         UsageError: its key is not there, or is not safe where it is.
     """
     from finetune_cot.teachers.access import server_access
-    from finetune_cot.teachers.server import Server
+    from finetune_cot.teachers.asking import Server
 
     return Server(
         model=options.model_key,

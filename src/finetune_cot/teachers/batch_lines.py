@@ -12,11 +12,13 @@ from finetune_cot.prompts.templates import (
     answer_prompt,
     chat_messages,
     prompt_text,
-    stop_strings,
 )
+from finetune_cot.teachers.asking import Server
+from finetune_cot.teachers.dialect import Dialect, wanted_parameters
 from finetune_cot.teachers.protocol import Recipe, TeachRequest
-from finetune_cot.teachers.server import Server
-from finetune_cot.teachers.steps import Step
+from finetune_cot.teachers.replies import NoCompletionError, NoTextError, reply_of
+from finetune_cot.teachers.steps import Step, step_of_choice
+from finetune_cot.teachers.usage import TokenUsage
 
 MAX_REQUESTS, MAX_BYTES = 50_000, 200_000_000
 """What a batch's file may hold, by OpenAI's limits."""
@@ -31,6 +33,8 @@ class BatchLine:
     request: TeachRequest
     prompt: str
     """As it is recorded."""
+    parameters: Mapping[str, Any]
+    """What is sent besides the model and the prompt."""
     custom_id: str
     """Sample index, completion index, step, and a hash of all that is sent."""
     text: str
@@ -54,11 +58,15 @@ def batch_line(
         prompt = answer_prompt(prompt, step_of(reasoning).text)
         messages = answer_messages(sample.question, step_of(reasoning).text)
         limit, step = recipe.max_answer_tokens, 2
-    body = _body(server, recipe, prompt, messages, limit)
+    dialect = Dialect(server.access.is_openai, server.endpoint == "chat")
+    parameters = dialect.parameters(wanted_parameters(recipe, limit))
+    asked = {"messages": messages} if server.endpoint == "chat" else {"prompt": prompt}
+    body = {"model": server.model, **asked, **parameters}
     digest = sha256_json(body)[:_HASH_LENGTH]
     custom_id = f"{sample.sample_index}-{request.completion_index}-{step}-{digest}"
     line = {"custom_id": custom_id, "method": "POST", "url": endpoint_path(server), "body": body}
-    return BatchLine(request, prompt, custom_id, json.dumps(line, ensure_ascii=False) + "\n")
+    text = json.dumps(line, ensure_ascii=False) + "\n"
+    return BatchLine(request, prompt, parameters, custom_id, text)
 
 
 def endpoint_path(server: Server) -> str:
@@ -115,32 +123,14 @@ def reasoning_of(request: TeachRequest, step: Step) -> Reasoning:
 
 def step_of(reasoning: Reasoning) -> Step:
     """The step that was kept."""
-    return Step(**reasoning.step)
+    kept = dict(reasoning.step)
+    return Step(**{**kept, "usage": TokenUsage(**kept["usage"])})
 
 
-def read_step(reply: Mapping[str, Any], prompt: str) -> Step | None:
+def read_step(reply: Mapping[str, Any], line: BatchLine) -> Step | None:
     """The step that a reply holds; None where it is no completion with a text."""
     try:
-        choice = reply["choices"][0]
-        text = choice["message"]["content"] if "message" in choice else choice["text"]
-    except (KeyError, IndexError, TypeError):
+        read = reply_of(reply, line.parameters)
+    except (NoCompletionError, NoTextError):
         return None
-    if not isinstance(text, str):
-        return None
-    usage = reply.get("usage") or {}
-    counts = (usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0)
-    return Step(prompt, text, choice.get("finish_reason"), *counts)
-
-
-def _body(
-    server: Server, recipe: Recipe, prompt: str, messages: list[dict[str, str]], limit: int
-) -> dict[str, Any]:
-    body: dict[str, Any] = {"model": server.model}
-    if recipe.temperature != 1 or not server.access.is_openai:
-        body["temperature"] = recipe.temperature
-    if stop := stop_strings(recipe.template):
-        body["stop"] = list(stop)
-    if server.endpoint == "completions":
-        return {**body, "prompt": prompt, "max_tokens": limit}
-    name = "max_completion_tokens" if server.access.is_openai else "max_tokens"
-    return {**body, "messages": messages, name: limit}
+    return step_of_choice(line.prompt, read.choices[0], read.usage, line.parameters)

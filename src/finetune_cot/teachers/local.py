@@ -21,6 +21,7 @@ from finetune_cot.prompts.templates import (
 )
 from finetune_cot.teachers.protocol import Failure, Recipe, TeachRequest
 from finetune_cot.teachers.steps import Step, completion_of
+from finetune_cot.teachers.usage import TokenUsage
 
 
 @dataclass(frozen=True)
@@ -187,6 +188,5 @@ def _step(asked: _Asked, generated: Generated) -> Step:
         asked.prompt,
         generated.text,
         generated.finish_reason,
-        generated.prompt_tokens,
-        generated.completion_tokens,
+        TokenUsage(generated.prompt_tokens, generated.completion_tokens),
     )

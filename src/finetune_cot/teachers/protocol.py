@@ -6,6 +6,7 @@ from typing import Protocol
 
 from finetune_cot.artifacts.completions import Completion
 from finetune_cot.tasks.sample import Sample
+from finetune_cot.teachers.usage import NO_TOKENS, TokenUsage
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,10 @@ class Failure:
 
     key: tuple[int, int]
     reason: str
+    usage: TokenUsage = NO_TOKENS
+    """Tokens that were counted all the same."""
+    asked: bool = True
+    """False where the teacher was not asked."""
 
 
 class Teacher(Protocol):

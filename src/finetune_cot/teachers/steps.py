@@ -1,9 +1,13 @@
 """The steps of a completion, and the record that they make."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from finetune_cot.artifacts.completions import Completion
 from finetune_cot.teachers.protocol import TeachRequest
+from finetune_cot.teachers.replies import Choice
+from finetune_cot.teachers.usage import NO_TOKENS, TokenUsage, total
 
 
 @dataclass(frozen=True)
@@ -13,23 +17,33 @@ class Step:
     prompt: str
     text: str
     finish_reason: str | None
-    prompt_tokens: int = 0
-    """0 where they were not counted."""
-    completion_tokens: int = 0
-    """0 where they were not counted."""
+    usage: TokenUsage = NO_TOKENS
+    """Tokens, where they were counted."""
+    hidden_reasoning: str | None = None
+    """What a reasoning model thought before it wrote."""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """What a server was sent besides the model and the prompt."""
+
+
+def step_of_choice(prompt: str, choice: Choice, usage: TokenUsage, parameters: Mapping[str, Any]) -> Step:
+    """The step that a server's choice is.
+
+    Args:
+        prompt: As it is recorded.
+        choice: What was written.
+        usage: Its tokens.
+        parameters: What was sent besides the model and the prompt.
+    """
+    return Step(prompt, choice.text, choice.finish_reason, usage, choice.hidden_reasoning, parameters)
 
 
 def completion_of(request: TeachRequest, *steps: Step) -> Completion:
     """The record of one step, or of two: the reasoning, then the answer.
 
-    Token counts are summed over the steps, and left out where none were counted.
+    Token counts are summed over the steps; what is not known is left out.
     """
     sample, answer = request.sample, steps[-1]
     reasoning = steps[0] if len(steps) > 1 else None
-    counts = {
-        "prompt_tokens": sum(step.prompt_tokens for step in steps),
-        "completion_tokens": sum(step.completion_tokens for step in steps),
-    }
     return Completion(
         sample_index=sample.sample_index,
         completion_index=request.completion_index,
@@ -41,5 +55,21 @@ def completion_of(request: TeachRequest, *steps: Step) -> Completion:
         reasoning_completion=reasoning.text if reasoning else None,
         finish_reason=answer.finish_reason,
         reasoning_finish_reason=reasoning.finish_reason if reasoning else None,
-        extra=counts if any(counts.values()) else {},
+        extra=_extra(total(step.usage for step in steps), steps),
     )
+
+
+def _extra(usage: TokenUsage, steps: Sequence[Step]) -> dict[str, Any]:
+    known: dict[str, Any] = {}
+    if usage.prompt or usage.completion:
+        known = {"prompt_tokens": usage.prompt, "completion_tokens": usage.completion}
+    if usage.cached:
+        known["cached_tokens"] = usage.cached
+    if usage.reasoning:
+        known["reasoning_tokens"] = usage.reasoning
+    for prefix, step in zip(("", "answer_"), steps, strict=False):
+        if step.hidden_reasoning:
+            known[f"{prefix}reasoning_content"] = step.hidden_reasoning
+        if step.parameters:
+            known[f"{prefix}parameters"] = dict(step.parameters)
+    return known

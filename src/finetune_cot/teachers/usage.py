@@ -39,9 +39,12 @@ class TokenUsage:
         return [first, *[each] * (count - 1)]
 
 
+NO_TOKENS = TokenUsage()
+
+
 def total(usages: Iterable[TokenUsage]) -> TokenUsage:
     """The sum of several counts."""
-    return sum(usages, TokenUsage())
+    return sum(usages, NO_TOKENS)
 
 
 def usage_of(counted: Any) -> TokenUsage:
