@@ -31,7 +31,7 @@ _T5 = {
     "d_ff": 48,
     "num_layers": 2,
     "num_heads": 4,
-    "initializer_factor": 2.0,
+    "initializer_factor": 1.0,
     "dropout_rate": 0.1,
     "pad_token_id": PAD,
     "eos_token_id": 2,
@@ -70,9 +70,7 @@ CONFIGS: Mapping[str, Callable[[], Any]] = {
         **_IDS, hidden_size=32, n_layer=2, n_head=4, initializer_range=0.3, hidden_dropout=0.1
     ),
     "t5": lambda: hf.T5Config(**_T5),
-    "flan_t5": lambda: hf.T5Config(
-        **_T5 | {"initializer_factor": 1.0}, feed_forward_proj="gated-gelu", tie_word_embeddings=False
-    ),
+    "flan_t5": lambda: hf.T5Config(**_T5, feed_forward_proj="gated-gelu", tie_word_embeddings=False),
 }
 ENCODER_DECODERS = ("t5", "flan_t5")
 FAMILIES = tuple(CONFIGS)

@@ -235,12 +235,14 @@ def test_optimizers_learn_and_resume(optimizer: str, load: Load, tmp_path: Path)
     assert_equal(weights, resumed)
 
 
-@pytest.mark.parametrize("method", ["lora", "full"])
+@pytest.mark.parametrize(
+    "method", ["lora", "qlora", "layers", "full", pytest.param("adapter", marks=with_adapters)]
+)
 def test_gradient_checkpointing_changes_no_weights(method: str, load: Load, tmp_path: Path) -> None:
     settings = replace(SETTINGS, epochs=1)
-    _, plain = run(load("llama"), method, tmp_path / "plain", settings)
+    _, plain = run(load("wide llama"), method, tmp_path / "plain", settings)
     checkpointing = replace(settings, gradient_checkpointing=True)
-    _, saving = run(load("llama"), method, tmp_path / "saving", checkpointing)
+    _, saving = run(load("wide llama"), method, tmp_path / "saving", checkpointing)
     for name in plain:
         torch.testing.assert_close(plain[name], saving[name])
 

@@ -211,7 +211,7 @@ def _forward_pass(
     autocast = autocast_dtype(settings.precision)
     with (
         saved_tensors_hooks(keep, lambda tensor: tensor),
-        _FlashAttention(shape.padded),
+        _FlashAttention(shape.padded, settings.device),
         torch.autocast("cpu", autocast, enabled=autocast is not None),
     ):
         _losses(model, shape)
@@ -274,19 +274,23 @@ def _losses(model: Any, shape: _Shape) -> Tensor:
 
 
 class _FlashAttention(TorchFunctionMode):
-    """Attention as the kernels of CPUs and GPUs keep it, which fake tensors would compute in steps."""
+    """Attention as the kernels of the device keep it, which fake tensors would compute in steps."""
 
-    def __init__(self, padded: bool) -> None:
+    def __init__(self, padded: bool, device: str) -> None:
         super().__init__()
         self._padded = padded
+        self._on_cpu = device == "cpu"
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is nn.functional.scaled_dot_product_attention:
-            return self._attend(*args, **(kwargs or {}))
-        return func(*args, **(kwargs or {}))
+        named = kwargs or {}
+        # With dropout a CPU does compute it in steps.
+        in_steps = self._on_cpu and named.get("dropout_p", 0.0) > 0
+        if func is nn.functional.scaled_dot_product_attention and not in_steps:
+            return self._attend(*args, **named)
+        return func(*args, **named)
 
     def _attend(
-        self, query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, *_: Any, **__: Any
+        self, query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, **_: Any
     ) -> Any:
         mask = attn_mask if self._padded else None
         if mask is not None and mask.dtype == torch.bool:

@@ -1,0 +1,106 @@
+"""The memory that a training is said to need, beside what a real pass keeps and what a process takes."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
+
+from finetune_cot.batches.collation import collate
+from finetune_cot.config.train import TrainConfig
+from finetune_cot.models.loading import load_model, sketch_model
+from finetune_cot.pipeline.trainable import begin_training
+from finetune_cot.training.loss import sample_losses
+from finetune_cot.training.memory import MemoryEstimate, estimate_memory
+from finetune_cot.training.settings import TrainingSettings
+from tests.training.conftest import samples
+
+pytestmark = pytest.mark.models
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def estimated(config: TrainConfig, examples: list[Any], **settings: Any) -> MemoryEstimate:
+    with torch.device("meta"):
+        sketch = sketch_model(config.model_key, config.precision, None)
+        model = begin_training(sketch.model, config, "base")
+    how = TrainingSettings(epochs=1, lr=1.0, batch_size=len(examples), precision=config.precision, **settings)
+    quantized = config.method == "qlora"
+    return estimate_memory(model, examples, [], sketch.tokenizer.pad_token_id, how, quantized=quantized)
+
+
+def kept(model: Any, batch: Any) -> int:
+    """Bytes that autograd keeps of a real pass, weights left out."""
+    weights = {tensor.untyped_storage().data_ptr() for tensor in (*model.parameters(), *model.buffers())}
+    storages: dict[int, Any] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            storages[storage.data_ptr()] = storage
+        return tensor
+
+    with saved_tensors_hooks(keep, lambda tensor: tensor):
+        sample_losses(model.train(), batch)
+    return sum(storage.nbytes() for storage in storages.values())
+
+
+@pytest.mark.parametrize("method", ["lora", "qlora", "full"])
+@pytest.mark.parametrize("family", ["llama", "gpt2", "t5"])
+def test_activations_are_those_of_a_real_pass(
+    family: str, method: str, wide_model_dirs: dict[str, Path]
+) -> None:
+    folder = str(wide_model_dirs[family])
+    loaded = load_model(folder, device="cpu", quantized=method == "qlora")
+    examples = samples(loaded, 6)
+    config = TrainConfig(model_key=folder, method=method)
+    found = estimated(config, examples)
+    model = begin_training(loaded.model, config, "base")
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    assert found.trainable_parameters == sum(parameter.numel() for parameter in trained)
+    assert found.gradients == 4 * found.trainable_parameters
+    assert found.optimizer == 2 * found.gradients
+    real = kept(model, collate(examples, loaded.tokenizer.pad_token_id))
+    assert found.activations == pytest.approx(real, rel=0.05)
+
+
+def test_what_saves_memory_is_said_to(wide_model_dirs: dict[str, Path]) -> None:
+    folder = str(wide_model_dirs["llama"])
+    examples = samples(load_model(folder, device="cpu"), 6)
+    plain = estimated(TrainConfig(model_key=folder), examples)
+    recomputing = estimated(TrainConfig(model_key=folder), examples, gradient_checkpointing=True)
+    assert recomputing.activations < plain.activations
+    assert recomputing.weights == plain.weights
+    in_4_bits = estimated(TrainConfig(model_key=folder, method="qlora"), examples)
+    assert in_4_bits.weights < plain.weights
+    full = TrainConfig(model_key=folder, method="full")
+    adamw = estimated(full, examples)
+    assert estimated(full, examples, optimizer="sgd").optimizer == 0
+    assert estimated(full, examples, optimizer="adamw_8bit").optimizer < adamw.optimizer / 2
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="peaks are read from /proc")
+@pytest.mark.parametrize("method", ["lora", "qlora", "full"])
+@pytest.mark.parametrize("batch_size", [4, 8])
+def test_the_peak_of_a_process_is_within_15_percent(method: str, batch_size: int) -> None:
+    words = {
+        "method": method,
+        "batch_size": batch_size,
+        "dataset_key": "bundled_one_step_word_problem",
+        "downsample": 0.08,
+    }
+    given = [word for name, value in words.items() for word in (f"--{name}", str(value))]
+    # So that memory which PyTorch frees is the process's no longer, whatever its size.
+    environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "131072"}
+    script = ROOT / "tests" / "benchmarks" / "memory.py"
+    ran = subprocess.run(
+        [sys.executable, str(script), *given], env=environment, capture_output=True, text=True, check=True
+    )
+    assert json.loads(ran.stdout)["ratio"] == pytest.approx(1, abs=0.15)
