@@ -14,6 +14,7 @@ import torch
 from finetune_cot.errors import ModelError, UsageError
 from finetune_cot.models.classification import is_classifier
 from finetune_cot.models.loading import quiet_transformers
+from finetune_cot.models.quantized import compute_as_asked
 
 ADAPTER_NAME = "finetune_cot"
 """What the adapters library calls ours."""
@@ -75,6 +76,7 @@ def put_on(model: Any, name: str, adapter: Mapping[str, Any], *, base_name: str,
             ) from None
     _keep_signature(type(model), forward)
     _keep_cache(model)
+    compute_as_asked(model)  # the library puts layers of its own in the place of those in 4 bits
     for parameter in adapter_parameters(model).values():
         # Else the adapter would stay in float32 on the CPU.
         parameter.data = parameter.data.to(device=device, dtype=dtype)

@@ -118,6 +118,7 @@ def load_exported(folder: Path, labels: LabelSpace | None) -> tuple[Any, Any]:
     with quiet_adapters(), told_as_model_error(folder):
         is_adapter = (folder / ADAPTER_CONFIG).is_file()
         model = _plain_adapted(folder, labels) if is_adapter else _plain_model(str(folder), labels)
+        compute_as_asked(model)
         return model.eval(), AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
 
 
@@ -185,9 +186,7 @@ def _plain_model(name: str, labels: LabelSpace | None, quantized: bool = False) 
             "dtype": torch.float32,  # else transformers 4 takes float16 for what is not quantized
         }
     kind = auto_class(config, labels)
-    model = kind.from_pretrained(name, trust_remote_code=False, use_safetensors=True, **how)
-    compute_as_asked(model)
-    return model
+    return kind.from_pretrained(name, trust_remote_code=False, use_safetensors=True, **how)
 
 
 def _logits(model: Any, tokenizer: Any, text: str) -> Float[Tensor, "tokens vocabulary"]:

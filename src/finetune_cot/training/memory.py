@@ -283,6 +283,9 @@ class _FlashAttention(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         named = kwargs or {}
+        if func is Tensor.__bool__:
+            # Older transformers ask the attention mask whether there is padding at all.
+            return not self._padded
         # With dropout a CPU does compute it in steps.
         in_steps = self._on_cpu and named.get("dropout_p", 0.0) > 0
         if func is nn.functional.scaled_dot_product_attention and not in_steps:
