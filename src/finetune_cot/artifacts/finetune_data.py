@@ -127,6 +127,34 @@ def read_finetune_json(path: Path) -> FinetuneData:
     )
 
 
+def read_finetune_lines(path: Path) -> list[Mapping[str, Any]]:
+    """Read training data for a platform: a prompt and a completion on each line, or messages.
+
+    Raises:
+        ArtifactError: it is missing, empty, or a line is of another form; names the line.
+    """
+    if not path.is_file():
+        raise ArtifactError("is not there", where=path, remedy="`ftcot build-finetune-data` writes it")
+    rows = []
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+        try:
+            row = json.loads(line)
+            texts = (
+                [turn["content"] for turn in row["messages"]]
+                if "messages" in row
+                else [row["prompt"], row["completion"]]
+            )
+        except (ValueError, KeyError, TypeError):
+            texts = [None]
+        if not texts or not all(isinstance(text, str) for text in texts):
+            what = "is neither a prompt with its completion nor messages"
+            raise ArtifactError(what, where=f"{path}, line {number}", remedy=_MEND)
+        rows.append(row)
+    if not rows:
+        raise ArtifactError("is empty", where=path, remedy=_MEND)
+    return rows
+
+
 def _row(row: Any, where: str) -> FinetuneRow:
     kinds = {
         "sample_index": int,

@@ -1,7 +1,7 @@
 """``model_metadata``: what is known of a student, so that other commands find its weights by its keys."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from finetune_cot.artifacts.files import read_json, write_json_atomic
@@ -15,6 +15,30 @@ WAIT_SECONDS = 60.0
 """How long to wait for another run that writes this student just now."""
 
 
+PLATFORM_TRAIN_KEY = "openai"
+"""Train key of a platform's students where no other is given; their completions are named without it."""
+
+
+@dataclass(frozen=True)
+class PlatformJob:
+    """A fine-tuning job at a server, and what came of it."""
+
+    base_url: str
+    data_sha256: str
+    """Of the training data."""
+    epochs: int
+    seed: int
+    file_id: str
+    """The server's name of the training data."""
+    job_id: str | None = None
+    """The server's name of the job; None until it is known to be there."""
+    status: str = "uploaded"
+    """What the server said of it last."""
+    model: str | None = None
+    """The server's name of the fine-tuned model; None until it is there."""
+    trained_tokens: int | None = None
+
+
 @dataclass(frozen=True)
 class Student:
     """A fine-tuned model: what it was made from and how, and where each of its runs lies."""
@@ -26,7 +50,7 @@ class Student:
     train_key: str
     """Key of its way of training."""
     method: str
-    """``lora``, ``adapter`` or ``full``."""
+    """``lora``, ``adapter`` or ``full``; ``platform`` where a server trained it."""
     template: str | None
     """Template of its training samples; None for instruction data."""
     checkpoints: Mapping[str, str]
@@ -39,6 +63,10 @@ class Student:
     """Slug of the model that wrote the rationales."""
     labels: Mapping[str, Sequence[str]] | None = None
     """Labels of each task in a classifier's head; None of a language model."""
+    platform: str | None = None
+    """``openai`` or ``openai-chat``, by the form of its training data; None where it was trained here."""
+    jobs: Mapping[str, PlatformJob] = field(default_factory=dict)
+    """The platform's job of each run, by the run's number."""
 
 
 def write_student(path: Path, student: Student) -> None:
@@ -48,8 +76,11 @@ def write_student(path: Path, student: Student) -> None:
         ArtifactError: the file is torn or of another form, or cannot be written.
     """
     with artifact_lock(path, "train", wait_seconds=WAIT_SECONDS):
-        earlier = read_student(path).checkpoints if path.exists() else {}
-        write_json_atomic(path, {**asdict(student), "checkpoints": {**earlier, **student.checkpoints}})
+        values = asdict(student)
+        if path.exists():
+            earlier = asdict(read_student(path))
+            values |= {name: {**earlier[name], **values[name]} for name in ("checkpoints", "jobs")}
+        write_json_atomic(path, values)
 
 
 def read_student(path: Path) -> Student:
@@ -60,8 +91,9 @@ def read_student(path: Path) -> Student:
     """
     values = read_json(path)
     try:
-        student = Student(**values)
-    except TypeError:
+        jobs = {run: PlatformJob(**job) for run, job in values.get("jobs", {}).items()}
+        student = Student(**{**values, "jobs": jobs})
+    except (TypeError, AttributeError):
         student = None
     if student is None or not _is_of_form(student):
         raise ArtifactError("is no student's metadata", where=path, remedy="`ftcot train` writes it")

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from finetune_cot.artifacts.ids import parse_model_metadata_path
 from finetune_cot.cli.command import add_command
 from finetune_cot.cli.output import format_value, show_plan, show_table
 from finetune_cot.config.train import TrainConfig
@@ -29,13 +30,21 @@ def _run(config: TrainConfig) -> "TrainResult":
 def _processes(config: TrainConfig) -> int:
     from finetune_cot.pipeline.launching import processes_to_start
 
-    return 1 if config.engine == "ray" else processes_to_start(config.devices)
+    elsewhere = config.engine == "ray" or config.platform != "custom"
+    return 1 if elsewhere else processes_to_start(config.devices)
 
 
 def _show(result: "TrainResult") -> None:
     if result.plan:
         typer.echo(f"{result.samples} training and {result.dev_samples} dev samples; nothing is done yet:")
         show_plan(result.plan)
+        return
+    if result.served_model:
+        typer.echo(f"{result.served_model}, of {result.samples} training samples, by {result.job_id}")
+        typer.echo(f"in {result.checkpoint}")
+        id = parse_model_metadata_path(result.checkpoint)
+        keys = f"--model-key {id.base_model} --finetune-key {id.finetune_key} --train-key {id.train_key}"
+        typer.echo(f"next: ftcot evaluate --teacher openai {keys}")
         return
     typer.echo(
         f"{result.epochs} epochs, {result.steps} optimizer steps, {result.samples} training samples,"

@@ -19,7 +19,9 @@ class EvaluateConfig:
         " default.",
     )
     finetune_key: str | None = shared.finetune_key("Training data of the student.")
-    train_key: str = option("lora", "Way of training of the student.")
+    train_key: str | None = option(
+        None, "Way of training of the student; by default lora, or openai with --teacher openai."
+    )
     run: int = shared.run()
     epoch: int | None = option(None, "The student after so many epochs; by default the last.", check=positive)
     load_model_dir: Path | None = shared.load_model_dir()

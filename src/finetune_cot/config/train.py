@@ -1,5 +1,7 @@
 """Options of ``ftcot train``."""
 
+from pathlib import Path
+
 from finetune_cot.config import shared
 from finetune_cot.config.checks import not_negative, positive
 from finetune_cot.config.engine import EngineOptions
@@ -51,8 +53,22 @@ class TrainConfig(EngineOptions, TaskOptions, TrainingOptions):
     )
     runs: int = option(1, "Runs with different seeds, one after another.", check=positive)
     train_key: str | None = option(
-        None, "Name of this way of training in the student's completions; by default that of the method."
+        None,
+        "Name of this way of training in the student's completions; by default that of the method, or openai"
+        " of a platform's student.",
     )
+    platform: str = option(
+        "custom",
+        "Where it is trained: here (custom), or by a server with OpenAI's fine-tuning interface, on prompts"
+        " and completions (openai) or messages (openai-chat).",
+        choices=("custom", "openai", "openai-chat"),
+    )
+    base_url: str | None = shared.base_url()
+    api_key_env: str | None = shared.api_key_env()
+    api_key_file: Path | None = shared.api_key_file()
+    timeout: float = shared.timeout()
+    max_retries: int = shared.max_retries()
+    poll_seconds: float = option(10.0, "Seconds between two looks at a platform's job.", check=positive)
     keep_epochs: bool = option(False, "Keep the weights of every epoch, not only the best and the last.")
     checkpoint_every: int = option(
         100, "Optimizer steps between two checkpoints within an epoch.", check=positive

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from finetune_cot.artifacts.manifest import start
+from finetune_cot.artifacts.students import PLATFORM_TRAIN_KEY
 from finetune_cot.config.evaluate import EvaluateConfig
 from finetune_cot.config.options import to_plain
 from finetune_cot.config.shared import ANSWER_TOKENS, REASONING_TOKENS
@@ -28,7 +29,7 @@ from finetune_cot.pipeline.subject import Subject, base_subject, folder_subject,
 from finetune_cot.pipeline.teachers import Plan, asks_in_messages, check_teacher, estimate, teacher_maker
 from finetune_cot.pipeline.train_checks import settled_precision
 from finetune_cot.prompts.few_shot import few_shot_prompts
-from finetune_cot.prompts.templates import template_of
+from finetune_cot.prompts.templates import STOP_PHRASE, template_of
 from finetune_cot.tasks.reasoning import load_dataset
 from finetune_cot.tasks.sample import Dataset
 from finetune_cot.teachers.protocol import Recipe
@@ -110,6 +111,7 @@ def evaluate(config: EvaluateConfig) -> EvaluateResult:
 def _evaluate(config: EvaluateConfig, ranks: Ranks) -> EvaluateResult:
     running = start("evaluate", to_plain(config))
     subject = _subject(config)
+    config = _at_server(config, subject)
     dataset = load_dataset(config.dataset_key, config.data_dir)
     check_classifier(subject, dataset, config.completion_key)
     completion_key = config.completion_key or own_completion_key(subject, dataset.key, config.saved_dir)
@@ -122,6 +124,8 @@ def _evaluate(config: EvaluateConfig, ranks: Ranks) -> EvaluateResult:
     if template_of(completion_key) == "fs_cot" and (config.overwrite or not all_there):
         few_shot = few_shot_prompts(dataset, config.data_dir)
     recipe = _recipe(config, completion_key, few_shot, known)
+    if subject.platform == "openai":
+        recipe = replace(recipe, stop=(STOP_PHRASE,))
     id = subject.completion_id(completion_key, dataset.key)
     job = make_job(config, subject, id, found, requests, recipe)
     if is_outdated(job, known, _firm(config, job), config.overwrite):
@@ -143,24 +147,48 @@ def _subject(config: EvaluateConfig) -> Subject:
         raise UsageError(
             "names a model that --finetune-key names too", where="--load-model-dir", remedy="give one of them"
         )
-    if config.teacher == "openai" and (config.load_model_dir or config.finetune_key):
-        raise UsageError(
-            "a server knows a student by its own name",
-            where="--teacher openai",
-            remedy="give the server's name of the student as --model-key",
-        )
     if config.load_model_dir:
         return folder_subject(config.load_model_dir, config.model_key, config.epoch)
     if config.finetune_key:
         return student_subject(
             config.model_key,
             config.finetune_key.replace("glue/", "glue-"),
-            config.train_key,
+            config.train_key or (PLATFORM_TRAIN_KEY if config.teacher == "openai" else "lora"),
             config.run,
             config.epoch,
             config.saved_dir,
         )
     return base_subject(config.model_key)
+
+
+def _at_server(config: EvaluateConfig, subject: Subject) -> EvaluateConfig:
+    """The config by which a server's student is asked: with the server's name of it, as it was trained.
+
+    Raises:
+        UsageError: the student is not one of a server's.
+        ArtifactError: its job has not made it yet.
+    """
+    if config.teacher != "openai" or not (config.load_model_dir or config.finetune_key):
+        return config
+    job = subject.job
+    if job is None:
+        raise UsageError(
+            "a server knows a student by its own name",
+            where="--teacher openai",
+            remedy="give the server's name of the student as --model-key; or see --train-key",
+        )
+    if job.model is None:
+        raise ArtifactError(
+            f"the job of this student is {job.status}, and has made no model yet",
+            where=job.job_id or job.file_id,
+            remedy="give `ftcot train --platform` again, which waits for it",
+        )
+    return replace(
+        config,
+        model_key=job.model,
+        base_url=config.base_url or job.base_url,
+        endpoint="chat" if subject.platform == "openai-chat" else "completions",
+    )
 
 
 def _recipe(

@@ -118,7 +118,7 @@ def make_job(
         requests: The completions that are wanted.
         recipe: How they are asked for.
     """
-    weights = weights_identity(subject) if options.teacher == "local" else None
+    weights = weights_identity(subject) if options.teacher == "local" or subject.job else None
     metadata = _describe(id, subject.model_key, options.teacher, recipe, weights)
     return Job(found or id.path(options.saved_dir), id, requests, recipe, metadata)
 

@@ -9,9 +9,15 @@ from finetune_cot.artifacts.checkpoints import EPOCHS, LAST, is_checkpoint, weig
 from finetune_cot.artifacts.ensembles import ENSEMBLE, is_ensemble
 from finetune_cot.artifacts.ids import CompletionId, ModelMetadataId
 from finetune_cot.artifacts.keys import model_slug
-from finetune_cot.artifacts.students import STUDENT_FILE, Student, read_student
+from finetune_cot.artifacts.students import (
+    PLATFORM_TRAIN_KEY,
+    STUDENT_FILE,
+    PlatformJob,
+    Student,
+    read_student,
+)
 from finetune_cot.config.shared import DEFAULT_MODEL
-from finetune_cot.errors import ArtifactError, ModelError
+from finetune_cot.errors import ArtifactError, ModelError, UsageError
 from finetune_cot.models.registry import resolve
 from finetune_cot.tasks.label_space import LabelSpace, labels_of
 
@@ -38,6 +44,10 @@ class Subject:
     """Folder of fine-tuned weights or of a whole model; None for a base model, and where there are none."""
     labels: LabelSpace | None = None
     """What a classifier chooses from; None of a language model."""
+    job: PlatformJob | None = None
+    """The platform's job that made the student; None of every other model."""
+    platform: str | None = None
+    """Which platform's form its training data had."""
 
     @property
     def is_student(self) -> bool:
@@ -75,13 +85,23 @@ def student_subject(
     if not path.exists():
         return subject
     student = read_student(path)
-    checkpoint = student.checkpoints.get(str(run))
-    if checkpoint is None:
+    made = student.jobs if student.platform else student.checkpoints
+    if str(run) not in made:
         raise ArtifactError(
             f"this student has no run {run}",
             where=path,
-            remedy=f"it has: {', '.join(sorted(student.checkpoints, key=int))}; see --run",
+            remedy=f"it has: {', '.join(sorted(made, key=int))}; see --run",
         )
+    if student.platform:
+        key = None if subject.train_key == PLATFORM_TRAIN_KEY else subject.train_key
+        return replace(
+            subject,
+            train_key=key,
+            template=student.template,
+            job=student.jobs[str(run)],
+            platform=student.platform,
+        )
+    checkpoint = student.checkpoints[str(run)]
     folder = weights_folder(saved_dir / checkpoint, epoch)
     return replace(subject, template=student.template, folder=folder, labels=labels_of(student))
 
@@ -144,7 +164,12 @@ def require_weights(subject: Subject) -> None:
 
     Raises:
         ArtifactError: `train` has left nothing of it here.
+        UsageError: a server has it.
     """
+    if subject.job is not None:
+        raise UsageError(
+            "is where this student is", where=subject.job.base_url, remedy="give --teacher openai"
+        )
     if subject.is_student and subject.folder is None:
         raise ArtifactError(
             f"there is no student of {subject.base_model} with the finetune key {subject.finetune_key!r}"
@@ -156,8 +181,11 @@ def require_weights(subject: Subject) -> None:
 def weights_identity(subject: Subject) -> str | None:
     """What tells these weights from others of the same name; None where no model is at hand.
 
-    A base model of the hub goes by its name; a folder and a student by what is in their files.
+    A base model of the hub goes by its name; a folder and a student by what is in their files; a student of a
+    platform by the server's name of it.
     """
+    if subject.job is not None:
+        return subject.job.model
     base = _base_identity(subject.model_key)
     if subject.folder is None:
         return None if subject.is_student else base

@@ -57,6 +57,10 @@ def train(config: TrainConfig) -> TrainResult:
         TrainingError: the loss is no longer a finite number.
         StoppedByAnotherError: another process of this run failed, and tells why.
     """
+    if config.platform != "custom":
+        from finetune_cot.pipeline.train_platform import train_on_platform
+
+        return train_on_platform(config)
     with joined(collective=True) as ranks:
         return _train(config, ranks)
 

@@ -53,6 +53,10 @@ class TrainResult:
     runs: tuple[RunResult, ...] = ()
     ensembles: tuple[EnsembleResult, ...] = ()
     """With ``--groups``, the ensemble of each run; the dev losses are theirs."""
+    served_model: str | None = None
+    """Of a platform's student, the server's name of it; ``checkpoint`` is then the file of its metadata."""
+    job_id: str | None = None
+    """Of a platform's student, the server's name of the job that made it."""
     plan: Mapping[str, Any] | None = None
     """With ``--dry-run``, what would be done."""
 

@@ -43,6 +43,7 @@ _WITHOUT_EFFECT = frozenset(
         *("task_groups", "task_idxes", "load_sample_task_dir", "subset_num", "dev_tasks"),
         *("downsample", "dev_fraction", "save_name", "load_model_dir"),
         *("run", "runs", "devices", "gradient_checkpointing", "inference_batch_size", "checkpoint_every"),
+        *("platform", "base_url", "api_key_env", "api_key_file", "timeout", "max_retries", "poll_seconds"),
         *("strategy", "num_nodes", "engine", "ray_address", "ray_workers"),
         *("logger", "write_results", "overwrite", "dry_run"),
         *("train_lora", "use_qlora", "train_adapter", "use_qadapter"),
@@ -134,7 +135,14 @@ def check_folder(plan: RunPlan) -> State:
             checkpoint, or the manifest is torn.
     """
     state = _state(plan)
-    known = read_student(plan.student_path).checkpoints if plan.student_path.exists() else {}
+    student = read_student(plan.student_path) if plan.student_path.exists() else None
+    if student and student.platform:
+        raise ArtifactError(
+            "is of a student that a platform trained",
+            where=plan.student_path,
+            remedy="give another --train-key",
+        )
+    known = student.checkpoints if student else {}
     run = str(plan.config.run)
     if (
         not plan.config.overwrite

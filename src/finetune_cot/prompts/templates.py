@@ -105,10 +105,13 @@ def answer_prompt(reasoning_prompt: str, reasoning_completion: str) -> str:
 def chat_messages(template: str, question: str, few_shot: str | None = None) -> list[dict[str, str]]:
     """The first question as a chat: one turn of the user.
 
+    A student that learned from messages is asked the bare question: its turns have no marks at their ends.
+
     Raises:
         UsageError: as `prompt_text`.
     """
-    return [{"role": "user", "content": prompt_text(template, question, "decoder", few_shot)}]
+    text = prompt_text(template, question, "decoder", few_shot)
+    return [{"role": "user", "content": question.strip() if is_finetune(template) else text}]
 
 
 def answer_messages(question: str, reasoning: str) -> list[dict[str, str]]:

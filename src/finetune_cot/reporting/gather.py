@@ -18,7 +18,7 @@ from finetune_cot.artifacts.ids import (
     parse_model_metadata_path,
 )
 from finetune_cot.artifacts.results import read_results
-from finetune_cot.artifacts.students import Student, read_student
+from finetune_cot.artifacts.students import PLATFORM_TRAIN_KEY, Student, read_student
 from finetune_cot.errors import ArtifactError, FtcotError
 from finetune_cot.evaluation.checkers import CHECKERS
 from finetune_cot.prompts.templates import temperature_of, template_of
@@ -179,10 +179,11 @@ def _student(path: Path) -> tuple[tuple[str, str, str], Student]:
 
 
 def _student_of(id: CompletionId, students: Students) -> Student | None:
-    if id.finetune_key is None or id.train_key is None:
+    if id.finetune_key is None:
         return None
-    train_key, _ = train_key_and_run(id.train_key)
-    for key in (id.train_key, train_key):
+    named = id.train_key or PLATFORM_TRAIN_KEY
+    train_key, _ = train_key_and_run(named)
+    for key in (named, train_key):
         if (id.base_model, id.finetune_key, key) in students:
             return students[id.base_model, id.finetune_key, key]
     return None

@@ -161,7 +161,12 @@ def _student_table(findings: Findings) -> Table:
         (
             [
                 *(item.model_key, item.finetune_key, item.train_key, item.method, item.template),
-                *(item.training_samples, item.rationales_per_question, item.teacher, len(item.checkpoints)),
+                *(
+                    item.training_samples,
+                    item.rationales_per_question,
+                    item.teacher,
+                    len(item.checkpoints or item.jobs),
+                ),
             ]
             for item in findings.students
         ),

@@ -26,6 +26,8 @@ class Recipe:
     few_shot: Mapping[str, str] = field(default_factory=dict)
     """Few-shot prompt of each task, for fs_cot."""
     seed: int = 0
+    stop: tuple[str, ...] = ()
+    """Texts at which a completion ends, besides those of the template."""
 
 
 @dataclass(frozen=True)
