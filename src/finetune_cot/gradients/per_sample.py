@@ -27,6 +27,7 @@ from finetune_cot.gradients.margins import (
     padded_positions,
     row_gradients,
 )
+from finetune_cot.gradients.recomputing import recomputed_activations
 from finetune_cot.models.classification import class_logits, without_wrapper
 from finetune_cot.models.loading import quiet_transformers
 from finetune_cot.models.naming import weight_name
@@ -238,7 +239,7 @@ class Recorder:
             kept.append(args[0])
             return (args[0][:, :0],)
 
-        with torch.enable_grad():
+        with torch.enable_grad(), recomputed_activations():
             self._forward(batch, take)
         hidden = kept.pop()
         labelled = hidden.detach()[rows.sample, rows.position]
@@ -253,7 +254,7 @@ class Recorder:
         """Logits at label positions, the gradient on them, margins and losses."""
         positions, real = padded_positions(rows)
         samples = torch.arange(len(positions), device=positions.device)[:, None]
-        with torch.enable_grad():
+        with torch.enable_grad(), recomputed_activations():
             logits = self._forward(batch, lambda head, args: (args[0][samples, positions],))
         found = row_gradients(logits.detach()[real].float(), rows.target, quantity, batch.choices)
         gradient = torch.zeros_like(logits)
