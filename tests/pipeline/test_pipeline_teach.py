@@ -253,7 +253,7 @@ def test_what_people_see(config: Make, capsys: pytest.CaptureFixture[str], saved
     common = ["--teacher", "rationale", "--dataset-key", DATASET, "--saved-dir", str(saved_dir)]
     assert main(["teach", *common]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "300 completions written, 0 were there, 0 failed; 300 distinct rationales"
+    assert lines[0] == "300 completions written, 0 were there, 0 failed; 300 distinct rationales (100%)"
     assert lines[-1].startswith("next: ftcot build-finetune-data --model-key rationale --dataset-key ")
     assert main(["teach", *common, "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)

@@ -30,13 +30,18 @@ def _show(result: "TeachResult") -> None:
     if result.plan:
         typer.echo(f"{result.plan.missing} of {result.requested} completions would be asked for:")
         show_fields(result.plan)
+        if result.plan.cost is None:
+            typer.echo("cost: unknown; give --price-in and --price-out")
         return
     typer.echo(
         f"{result.completed} completions written, {result.reused} were there, {result.failed} failed;"
-        f" {result.distinct_rationales} distinct rationales"
+        f" {result.distinct_rationales} distinct rationales ({result.distinct_rate:.0%})"
     )
     if result.completed and result.completion_tokens:
-        typer.echo(f"{result.prompt_tokens} tokens read, {result.completion_tokens} written")
+        typer.echo(_tokens_and_cost(result))
+    if result.incomplete:
+        told = ", ".join(f"{count} by {reason}" for reason, count in result.incomplete.items())
+        typer.echo(f"cut off before their end: {told}; build-finetune-data leaves them out")
     if result.batch:
         _show_batches(result.batch)
         if result.batch.under_way or result.batch.reasoned or result.failed:
@@ -46,6 +51,16 @@ def _show(result: "TeachResult") -> None:
         f"next: ftcot build-finetune-data --model-key {result.model_key} --dataset-key {result.dataset_key}"
         f" --completion-key {result.completion_key}"
     )
+
+
+def _tokens_and_cost(result: "TeachResult") -> str:
+    cached = f" ({result.cached_tokens} of them cached)" if result.cached_tokens else ""
+    hidden = f" ({result.reasoning_tokens} of them hidden reasoning)" if result.reasoning_tokens else ""
+    cost = "unknown; give --price-in and --price-out"
+    if result.cost is not None:
+        cost = f"{result.cost:.4f} US dollars"
+    read, written = result.prompt_tokens, result.completion_tokens
+    return f"{read} tokens read{cached}, {written} written{hidden}; cost: {cost}"
 
 
 def _show_batches(report: "BatchReport") -> None:

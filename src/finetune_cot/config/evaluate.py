@@ -45,6 +45,8 @@ class EvaluateConfig:
     api_key_file: Path | None = shared.api_key_file()
     endpoint: str = shared.endpoint()
     concurrency: int = shared.concurrency()
+    max_requests_per_minute: int | None = shared.max_requests_per_minute()
+    max_tokens_per_minute: int | None = shared.max_tokens_per_minute()
     timeout: float = shared.timeout()
     max_retries: int = shared.max_retries()
     inference_batch_size: int = shared.inference_batch_size()

@@ -187,9 +187,23 @@ def concurrency() -> Any:
     return option(8, "Requests to a server at once.", check=positive)
 
 
+def max_requests_per_minute() -> Any:
+    """``--max-requests-per-minute``."""
+    return option(
+        None, "Requests to a server in a minute; what it tells of its own limits is kept too.", check=positive
+    )
+
+
+def max_tokens_per_minute() -> Any:
+    """``--max-tokens-per-minute``."""
+    return option(None, "Tokens in a minute, read and written, of all requests to a server.", check=positive)
+
+
 def timeout() -> Any:
     """``--timeout``."""
-    return option(120.0, "Seconds until a request is given up and tried again.", check=positive)
+    return option(
+        120.0, "Seconds until a request without its whole answer is given up and tried again.", check=positive
+    )
 
 
 def max_retries() -> Any:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from finetune_cot.config import shared
-from finetune_cot.config.checks import positive
+from finetune_cot.config.checks import not_negative, positive
 from finetune_cot.config.options import command_config, option
 
 
@@ -42,8 +42,21 @@ class TeachConfig:
     api_key_file: Path | None = shared.api_key_file()
     endpoint: str = shared.endpoint()
     concurrency: int = shared.concurrency()
+    max_requests_per_minute: int | None = shared.max_requests_per_minute()
+    max_tokens_per_minute: int | None = shared.max_tokens_per_minute()
     timeout: float = shared.timeout()
     max_retries: int = shared.max_retries()
+    price_in: float | None = option(
+        None,
+        "US dollars for a million tokens read; by default what is generally known of the model and server.",
+        check=not_negative,
+    )
+    price_out: float | None = option(
+        None, "US dollars for a million tokens written; by default as with --price-in.", check=not_negative
+    )
+    max_cost: float | None = option(
+        None, "US dollars that this run may cost; it stops before, and keeps what there is.", check=positive
+    )
     inference_batch_size: int = shared.inference_batch_size()
     precision: str = shared.precision()
     device: str = shared.device()

@@ -19,8 +19,12 @@ from finetune_cot.pipeline.jobs import Job
 from finetune_cot.pipeline.progress import progress, say
 from finetune_cot.pipeline.ranks import Ranks
 from finetune_cot.teachers.protocol import Failure, Teacher, TeachRequest
+from finetune_cot.teachers.usage import NO_TOKENS, TokenUsage, total
 
 Answers = Sequence[Completion | Failure]
+
+_MOST_REASONS, _MOST_EXAMPLES = 10, 5
+"""Of failures, that are told at the end of a run."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,8 @@ class Outcome:
     """Those that were made now."""
     failures: Mapping[str, int]
     """How many requests failed, by reason."""
+    usage: TokenUsage = NO_TOKENS
+    """Tokens of what was made now, and of what failed on the way."""
 
     @property
     def failed(self) -> int:
@@ -87,7 +93,9 @@ def complete(
     if not ranks.is_first:
         return _helped(job, make_teacher, ranks)
     failures: Counter[str] = Counter()
+    examples: dict[str, list[int]] = {}
     new: set[Key] = set()
+    usage = NO_TOKENS
     with open_completions(job.path, job.metadata, job.identity, running.command, replace=overwrite) as store:
         there = store.completions  # read again: another run may have ended since
         ranks.tell("done", list(there))
@@ -101,11 +109,15 @@ def complete(
                     completions = [answer for answer in batch if isinstance(answer, Completion)]
                     store.append(completions)
                     new.update(completion.key for completion in completions)
-                    failures.update(answer.reason for answer in batch if isinstance(answer, Failure))
+                    usage += total(map(tokens_of, completions))
+                    for failure in (answer for answer in batch if isinstance(answer, Failure)):
+                        failures[failure.reason] += 1
+                        examples.setdefault(failure.reason, []).append(failure.key[0])
+                        usage += failure.usage
                     update(reused + len(new) + failures.total())
-        tell_failures(failures, len(new) + reused)
+        tell_failures(failures, len(new) + reused, examples)
         store.finish(running.manifest())
-        return Outcome(requested(job, store.completions), frozenset(new), dict(failures))
+        return Outcome(requested(job, store.completions), frozenset(new), dict(failures), usage)
 
 
 def _nothing_to_do(job: Job, there: Mapping[Key, Completion]) -> bool:
@@ -168,15 +180,39 @@ def tell_other_questions(requests: Sequence[TeachRequest], completions: Mapping[
         )
 
 
-def tell_failures(failures: Counter[str], completed: int) -> None:
-    """Tell of requests that failed, and why.
+def tokens_of(completion: Completion) -> TokenUsage:
+    """Tokens that a completion took, as its file tells."""
+    known = completion.extra
+    names = ("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens")
+    return TokenUsage(*(known.get(name, 0) for name in names))
+
+
+def tell_failures(
+    failures: Counter[str], completed: int, samples: Mapping[str, Sequence[int]] | None = None
+) -> None:
+    """Tell of requests that failed, and why: a line for each reason, the most frequent first.
+
+    Args:
+        failures: How many there are, by reason.
+        completed: How many completions there are.
+        samples: Indices of the samples that they concern, by reason.
 
     Raises:
         TeacherError: nothing was completed.
     """
     if not failures:
         return
-    reasons = "; ".join(f"{reason} ({count})" for reason, count in failures.most_common(3))
     if not completed:
+        reasons = "; ".join(f"{reason} ({count})" for reason, count in failures.most_common(3))
         raise TeacherError(f"all {failures.total()} requests failed: {reasons}")
-    say(f"note: {failures.total()} requests failed, and are asked again next time: {reasons}")
+    say(f"note: {failures.total()} requests failed, and are asked again next time:")
+    for reason, count in failures.most_common(_MOST_REASONS):
+        say(f"  {count}: {reason}{_named((samples or {}).get(reason, ()))}")
+    if len(failures) > _MOST_REASONS:
+        say(f"  and {len(failures) - _MOST_REASONS} further reasons")
+
+
+def _named(samples: Sequence[int]) -> str:
+    first = sorted(set(samples))[:_MOST_EXAMPLES]
+    more = " and others" if len(set(samples)) > _MOST_EXAMPLES else ""
+    return f" (samples {', '.join(map(str, first))}{more})" if first else ""

@@ -246,7 +246,7 @@ def _plan(config: EvaluateConfig, job: Job, subject: Subject, outcome: Outcome) 
     absent = [request.sample for request in job.requests if request.key not in outcome.completions]
     if absent and config.generate:
         check_teacher(config, subject)
-    return estimate(job, absent)
+    return estimate(job, absent, None)
 
 
 def _scored(

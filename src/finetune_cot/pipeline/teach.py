@@ -1,5 +1,6 @@
 """``ftcot teach``: a teacher writes rationales and answers for the questions of a data set."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +17,14 @@ from finetune_cot.pipeline.completing import Outcome, complete, tell_other_quest
 from finetune_cot.pipeline.jobs import Job, is_outdated, make_job, make_recipe, make_requests, select_samples
 from finetune_cot.pipeline.ranks import Ranks, joined
 from finetune_cot.pipeline.subject import Subject, base_subject, folder_subject
-from finetune_cot.pipeline.teachers import Plan, asks_in_messages, check_teacher, estimate, teacher_maker
+from finetune_cot.pipeline.teachers import (
+    Plan,
+    asks_in_messages,
+    check_teacher,
+    estimate,
+    prices_of,
+    teacher_maker,
+)
 from finetune_cot.pipeline.train_checks import settled_precision
 from finetune_cot.prompts.few_shot import few_shot_prompts
 from finetune_cot.prompts.templates import template_of
@@ -25,6 +33,9 @@ from finetune_cot.teachers.rationale import BASE_MODEL
 
 if TYPE_CHECKING:
     from finetune_cot.pipeline.teach_batches import BatchReport
+
+BATCH_DISCOUNT = 0.5
+"""What a batch costs of the price of live requests, at OpenAI and at others."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +54,22 @@ class TeachResult:
     distinct_rationales: int
     """Different rationales of the same question count, equal ones but once; of everything requested."""
     prompt_tokens: int
-    """Tokens read for what was completed now; 0 where they were not counted."""
+    """Tokens read now; 0 where they were not counted."""
     completion_tokens: int
-    """Tokens written for what was completed now; 0 where they were not counted."""
+    """Tokens written now, those of hidden reasoning among them; 0 where they were not counted."""
     cost: float | None
-    """What the completions of now cost, in US dollars; None where the server's prices are not known."""
+    """What it cost now, in US dollars; None where prices are not known, or tokens were not counted."""
     seconds: float
     failures: Mapping[str, int] = field(default_factory=dict)
     """How many requests failed, by reason."""
+    distinct_rate: float = 0.0
+    """Of the completions that there are, those with a rationale of their own."""
+    incomplete: Mapping[str, int] = field(default_factory=dict)
+    """Completions whose rationale was cut off, by finish reason; of everything requested."""
+    cached_tokens: int = 0
+    """Of the tokens read, those from the server's cache."""
+    reasoning_tokens: int = 0
+    """Of the tokens written, those of hidden reasoning."""
     model_key: str = ""
     """What `build-finetune-data` and `evaluate` find the completions by."""
     dataset_key: str = ""
@@ -78,6 +97,8 @@ def teach(config: TeachConfig) -> TeachResult:
 
 def _teach(config: TeachConfig, ranks: Ranks) -> TeachResult:
     running = start("teach", to_plain(config))
+    if config.max_cost is not None:
+        prices_of(config)  # a limit for a cost that is not known is refused before anything is read
     if config.batch:
         _check_batch(config, ranks)
     subject = _subject(config)
@@ -175,24 +196,28 @@ def _planned(config: TeachConfig, job: Job, subject: Subject, there: set[tuple[i
         model_key=subject.model_key,
         dataset_key=job.id.dataset_key,
         completion_key=job.id.completion_key,
-        plan=estimate(job, missing),
+        plan=estimate(job, missing, prices_of(config)),
     )
 
 
 def _result(config: TeachConfig, job: Job, model_key: str, outcome: Outcome, seconds: float) -> TeachResult:
-    new = [outcome.completions[key] for key in outcome.new]
+    distinct = len(set(map(_rationale, outcome.completions.values())))
     return TeachResult(
         path=job.path,
         requested=len(job.requests),
-        completed=len(new),
-        reused=len(outcome.completions) - len(new),
+        completed=len(outcome.new),
+        reused=len(outcome.completions) - len(outcome.new),
         failed=outcome.failed,
-        distinct_rationales=len(set(map(_rationale, outcome.completions.values()))),
-        prompt_tokens=sum(completion.extra.get("prompt_tokens", 0) for completion in new),
-        completion_tokens=sum(completion.extra.get("completion_tokens", 0) for completion in new),
-        cost=None if config.teacher == "openai" else 0.0,
+        distinct_rationales=distinct,
+        prompt_tokens=outcome.usage.prompt,
+        completion_tokens=outcome.usage.completion,
+        cost=_cost(config, outcome),
         seconds=round(seconds, 3),
         failures=outcome.failures,
+        distinct_rate=distinct / max(len(outcome.completions), 1),
+        incomplete=Counter(filter(None, map(_cut_off, outcome.completions.values()))),
+        cached_tokens=outcome.usage.cached,
+        reasoning_tokens=outcome.usage.reasoning,
         model_key=model_key,
         dataset_key=job.id.dataset_key,
         completion_key=job.id.completion_key,
@@ -203,3 +228,16 @@ def _rationale(completion: Completion) -> tuple[int, str]:
     """The question, and what leads to the answer without its white space at the ends."""
     text = completion.reasoning_completion
     return completion.sample_index, (completion.completion if text is None else text).strip()
+
+
+def _cut_off(completion: Completion) -> str | None:
+    """Why a rationale ends where it does, unless it is whole or nothing is known."""
+    two_steps = completion.reasoning_completion is not None
+    reason = completion.reasoning_finish_reason if two_steps else completion.finish_reason
+    return None if reason == "stop" else reason
+
+
+def _cost(config: TeachConfig, outcome: Outcome) -> float | None:
+    counted = outcome.usage.prompt or outcome.usage.completion or not outcome.new
+    prices = prices_of(config) if counted or config.teacher != "openai" else None
+    return prices.cost(outcome.usage, BATCH_DISCOUNT if config.batch else 1.0) if prices else None

@@ -24,7 +24,7 @@ from finetune_cot.artifacts.completions import Completion, Key, open_completions
 from finetune_cot.artifacts.manifest import RunningCommand
 from finetune_cot.config.teach import TeachConfig
 from finetune_cot.errors import DataError
-from finetune_cot.pipeline.completing import Outcome, requested, tell_failures, there_already
+from finetune_cot.pipeline.completing import Outcome, requested, tell_failures, there_already, tokens_of
 from finetune_cot.pipeline.jobs import Job, is_outdated
 from finetune_cot.pipeline.progress import progress, say
 from finetune_cot.pipeline.teachers import server_of
@@ -44,6 +44,7 @@ from finetune_cot.teachers.batch_lines import (
 from finetune_cot.teachers.protocol import TeachRequest
 from finetune_cot.teachers.server_files import BatchState, ServerFiles, server_files
 from finetune_cot.teachers.steps import completion_of
+from finetune_cot.teachers.usage import total
 
 
 @dataclass(frozen=True)
@@ -313,7 +314,8 @@ def _outcome(
         ),
     )
     told = requested(work.job, there) | {key: there[key] for key in new}  # a batch may have asked for more
-    return BatchOutcome(Outcome(told, new, failures or {}), report)
+    usage = total(tokens_of(told[key]) for key in new)
+    return BatchOutcome(Outcome(told, new, failures or {}, usage), report)
 
 
 def _row(batch: Batch, state: BatchState | None) -> BatchRow:

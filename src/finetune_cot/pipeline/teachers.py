@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from finetune_cot.config.teach import TeachConfig
 from finetune_cot.errors import UsageError
 from finetune_cot.models.registry import check_available
 from finetune_cot.pipeline.devices import rank_device
@@ -12,13 +13,15 @@ from finetune_cot.pipeline.jobs import Job, Options
 from finetune_cot.pipeline.ranks import Ranks
 from finetune_cot.pipeline.subject import Subject, load_subject, require_weights
 from finetune_cot.pipeline.train_checks import check_precision
-from finetune_cot.prompts.templates import prompt_text
+from finetune_cot.prompts.templates import is_two_step, prompt_text
 from finetune_cot.tasks.sample import Sample
 from finetune_cot.teachers.protocol import Teacher
 from finetune_cot.teachers.rationale import RationaleTeacher
+from finetune_cot.teachers.usage import TokenUsage
 
 if TYPE_CHECKING:
     from finetune_cot.teachers.asking import Server
+    from finetune_cot.teachers.prices import Prices
 
 _CHARACTERS_PER_TOKEN = 4
 """Of English text, about; for estimates before any model is loaded."""
@@ -30,10 +33,14 @@ class Plan:
 
     missing: int
     """Completions that would be asked for."""
+    requests: int
+    """To a server, at most: one for each step of each of them."""
     prompt_tokens: int
-    """About, at four characters a token; of the first step."""
+    """About, at four characters a token, after rationales of the greatest length."""
     completion_tokens: int
     """At most."""
+    cost: float | None
+    """About, in US dollars, at most; None where the prices are not known."""
     first_prompt: str
     writes: Path
 
@@ -89,21 +96,48 @@ def check_teacher(options: Options, subject: Subject) -> None:
         check_available(subject.model_key)
 
 
-def estimate(job: Job, samples: list[Sample]) -> Plan:
+def estimate(job: Job, samples: list[Sample], prices: "Prices | None") -> Plan:
     """What the requests for these samples, one for each completion that is missing, come to."""
     recipe = job.recipe
     prompts = [
         prompt_text(recipe.template, sample.question, few_shot=recipe.few_shot.get(sample.task))
         for sample in samples
     ]
-    most = recipe.max_reasoning_tokens + job.metadata.get("max_answer_tokens", 0)
+    usage = TokenUsage(
+        sum(map(len, prompts)) // _CHARACTERS_PER_TOKEN, len(samples) * recipe.max_reasoning_tokens
+    )
+    steps = 2 if is_two_step(recipe.template) else 1
+    if steps == 2:
+        usage += TokenUsage(usage.prompt + usage.completion, len(samples) * recipe.max_answer_tokens)
     return Plan(
         missing=len(samples),
-        prompt_tokens=sum(map(len, prompts)) // _CHARACTERS_PER_TOKEN,
-        completion_tokens=len(samples) * most,
+        requests=len(samples) * steps,
+        prompt_tokens=usage.prompt,
+        completion_tokens=usage.completion,
+        cost=prices.cost(usage) if prices else None,
         first_prompt=prompts[0] if prompts else "",
         writes=job.path,
     )
+
+
+def prices_of(config: TeachConfig) -> "Prices | None":
+    """What the teacher's tokens cost: nothing here, and None where a server's prices are not known.
+
+    Raises:
+        UsageError: a limit is set for a cost that is not known.
+    """
+    from finetune_cot.teachers.prices import Prices, known_prices
+
+    if config.teacher != "openai":
+        return Prices(0.0, 0.0, cached=0.0)
+    prices = known_prices(config.model_key, config.base_url, config.price_in, config.price_out)
+    if prices is None and config.max_cost is not None:
+        raise UsageError(
+            f"what {config.model_key} costs is not known",
+            where="--max-cost",
+            remedy="give --price-in and --price-out",
+        )
+    return prices
 
 
 def local_device(options: Options, ranks: Ranks) -> str:
@@ -136,10 +170,14 @@ def server_of(options: Options) -> "Server":
         concurrency=options.concurrency,
         timeout=options.timeout,
         max_retries=options.max_retries,
+        requests_per_minute=options.max_requests_per_minute,
+        tokens_per_minute=options.max_tokens_per_minute,
     )
 
 
 def _server_teacher(options: Options) -> Teacher:
     from finetune_cot.teachers.server import OpenAITeacher
 
+    if isinstance(options, TeachConfig) and options.max_cost is not None:
+        return OpenAITeacher(server_of(options), prices_of(options), options.max_cost)
     return OpenAITeacher(server_of(options))

@@ -1,11 +1,13 @@
 """What requests cost: dollars for a million tokens, as the user gives them or as a kept table lists them."""
 
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from finetune_cot.teachers.access import OPENAI_URL
 from finetune_cot.teachers.usage import TokenUsage
 
 _MILLION = 1_000_000
+_OWN_MACHINE = ("localhost", "127.0.0.1", "::1", "0.0.0.0")
 _FEW = 1_000
 """Tokens at which the table is read: some models cost more where a prompt is very long."""
 
@@ -55,6 +57,8 @@ def known_prices(
 
 
 def _listed(model: str, base_url: str) -> Prices | None:
+    if urlsplit(base_url).hostname in _OWN_MACHINE:
+        return None
     from genai_prices import Usage, calc_price  # takes a second to import
 
     def dollars(read: int, written: int, cached: int) -> float:
