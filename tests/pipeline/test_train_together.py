@@ -115,6 +115,7 @@ def test_two_processes_train_what_one_trains(
         patched.setattr(Checkpoints, "_save_last", save_and_stop)
         with pytest.raises(StopError):
             main(command("from_one"))
+    shutil.copytree(tmp_path / "from_one", tmp_path / "sharded_from_one")
 
     first, second = srun(
         EACH,
@@ -125,14 +126,16 @@ def test_two_processes_train_what_one_trains(
             command("sharded", "--strategy=fsdp", "--inference-batch-size=32"),
             command("sharded_full", "--strategy=fsdp", "--method=full"),
             classifying("two_glue"),
+            command("sharded_from_one", "--strategy=fsdp"),
         ),
     )
     assert first.returncode == 0, first.stderr
     assert second.returncode == 0, second.stderr
     assert second.stdout == ""
-    two, killed, from_one, _, full, _ = results(first)
-    assert [two["resumed"], killed["resumed"], from_one["resumed"]] == [False, True, True]
-    for name in ("two", "from_one", "sharded"):
+    two, killed, from_one, _, full, _, sharded = results(first)
+    resumed = [run["resumed"] for run in (two, killed, from_one, sharded)]
+    assert resumed == [False, True, True, True]
+    for name in ("two", "from_one", "sharded", "sharded_from_one"):
         assert_close(tmp_path / name, tmp_path / "one")
     assert_close(tmp_path / "sharded_full", tmp_path / "full")
     assert_close(tmp_path / "two_glue", tmp_path / "one_glue")
