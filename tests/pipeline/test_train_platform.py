@@ -116,6 +116,7 @@ def test_trained_and_evaluated(platform: str, served: Platform, saved_dir: Path)
     assert asked[0].body["model"] == "ft:babbage-002:ftjob-0"
     if platform == "openai":
         assert asked[0].body["prompt"].endswith(" ###")
+        assert asked[0].body["stop"] == [" END"]
     else:
         assert "###" not in asked[0].text
         assert "stop" not in asked[0].body

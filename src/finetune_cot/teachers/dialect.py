@@ -23,7 +23,7 @@ def wanted_parameters(recipe: Recipe, limit: int) -> dict[str, Any]:
         limit: New tokens, at most.
     """
     wanted: dict[str, Any] = {LIMIT: limit, "temperature": recipe.temperature}
-    if stop := stop_strings(recipe.template):
+    if stop := (*stop_strings(recipe.template), *recipe.stop):
         wanted["stop"] = list(stop)
     return wanted
 
