@@ -34,6 +34,8 @@ class Platform:
     """Method and path of each request."""
     keys: set[str] = field(default_factory=set)
     """Authorization headers that came."""
+    headers: set[str] = field(default_factory=set)
+    """Values of all headers that came."""
     faults: dict[str, list[Any]] = field(default_factory=dict)
     """What becomes of the next requests, by method and path: `CUT`, `HOLD`, a reply, or None for all well."""
     held: threading.Event = field(default_factory=threading.Event)
@@ -170,6 +172,7 @@ def loopback_platform() -> Iterator[Platform]:
             call = f"{method} {self.path.partition('?')[0]}"
             with lock:
                 state.asked.append(call)
+                state.headers.update(self.headers.values())
                 state.keys.add(self.headers.get("Authorization", ""))
                 queue = state.faults.get(call, [])
                 fault = queue.pop(0) if queue else None

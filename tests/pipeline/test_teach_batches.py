@@ -136,7 +136,10 @@ def test_a_partly_failed_batch_is_topped_up_by_the_next(batch: Run, served: Plat
     served.finish()
     left = batch("collect")
     assert left.completed == 4
-    assert left.failures == {"too long (HTTP 400)": 1, "the server's answer is no completion": 1}
+    assert left.failures == {
+        "too long (HTTP 400)": 1,
+        "the server's answer holds no text (finish reason: tool_calls)": 1,
+    }
     again = batch("submit")
     assert again.batch is not None
     assert again.batch.submitted == 2
@@ -176,6 +179,20 @@ def test_cancelling_what_has_ended_changes_nothing(batch: Run, served: Platform)
     assert told.batch is not None
     assert [row.status for row in told.batch.batches] == ["completed"]
     assert batch("collect").completed == 6
+
+
+def test_batches_cost_half(batch: Run, served: Platform, saved_dir: Path) -> None:
+    prices = {"price_in": 100.0, "price_out": 1000.0}
+    plans = [batch(verb, **prices, dry_run=True).plan for verb in (None, "submit")]
+    live, half = (plan.cost for plan in plans if plan)
+    assert live == 2 * (half or 0) > 0
+    with pytest.raises(UsageError, match=r"--max-cost 0.01: what is missing may cost up to 0.*--limit"):
+        batch("submit", **prices, max_cost=0.01)
+    assert served.asked == []
+    assert list(saved_dir.iterdir()) == []
+    batch("submit", **prices, max_cost=1.0)
+    served.finish()
+    assert batch("collect", **prices).cost == pytest.approx(6 * (10 * 100 + 4 * 1000) / 1e6 / 2)
 
 
 def test_files_are_split_at_the_limits(batch: Run, served: Platform, monkeypatch: pytest.MonkeyPatch) -> None:

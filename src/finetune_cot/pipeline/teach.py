@@ -18,6 +18,7 @@ from finetune_cot.pipeline.jobs import Job, is_outdated, make_job, make_recipe, 
 from finetune_cot.pipeline.ranks import Ranks, joined
 from finetune_cot.pipeline.subject import Subject, base_subject, folder_subject
 from finetune_cot.pipeline.teachers import (
+    BATCH_DISCOUNT,
     Plan,
     asks_in_messages,
     check_teacher,
@@ -33,9 +34,6 @@ from finetune_cot.teachers.rationale import BASE_MODEL
 
 if TYPE_CHECKING:
     from finetune_cot.pipeline.teach_batches import BatchReport
-
-BATCH_DISCOUNT = 0.5
-"""What a batch costs of the price of live requests, at OpenAI and at others."""
 
 
 @dataclass(frozen=True)
@@ -196,7 +194,7 @@ def _planned(config: TeachConfig, job: Job, subject: Subject, there: set[tuple[i
         model_key=subject.model_key,
         dataset_key=job.id.dataset_key,
         completion_key=job.id.completion_key,
-        plan=estimate(job, missing, prices_of(config)),
+        plan=estimate(job, missing, prices_of(config), BATCH_DISCOUNT if config.batch else 1.0),
     )
 
 

@@ -23,14 +23,14 @@ from finetune_cot.artifacts.batch_ledger import (
 from finetune_cot.artifacts.completions import Completion, Key, open_completions
 from finetune_cot.artifacts.manifest import RunningCommand
 from finetune_cot.config.teach import TeachConfig
-from finetune_cot.errors import DataError
-from finetune_cot.pipeline.completing import Outcome, requested, tell_failures, there_already, tokens_of
+from finetune_cot.errors import DataError, UsageError
+from finetune_cot.pipeline.completing import Outcome, requested, tell_failures, there_already
 from finetune_cot.pipeline.jobs import Job, is_outdated
 from finetune_cot.pipeline.progress import progress, say
-from finetune_cot.pipeline.teachers import server_of
+from finetune_cot.pipeline.teachers import BATCH_DISCOUNT, prices_of, server_of
 from finetune_cot.prompts.templates import is_two_step
 from finetune_cot.tasks.sample import Dataset
-from finetune_cot.teachers.asking import Server
+from finetune_cot.teachers.asking import CHARACTERS_PER_TOKEN, Server
 from finetune_cot.teachers.batch_lines import (
     BatchLine,
     batch_line,
@@ -44,7 +44,7 @@ from finetune_cot.teachers.batch_lines import (
 from finetune_cot.teachers.protocol import TeachRequest
 from finetune_cot.teachers.server_files import BatchState, ServerFiles, server_files
 from finetune_cot.teachers.steps import completion_of
-from finetune_cot.teachers.usage import total
+from finetune_cot.teachers.usage import NO_TOKENS, TokenUsage, total, usage_of
 
 
 @dataclass(frozen=True)
@@ -152,6 +152,7 @@ def _submit(work: _Work) -> BatchOutcome:
     steps: dict[int, list[BatchLine]] = {1: [], 2: []}
     for request in missing:
         steps[2 if request.key in work.ledger.reasoning else 1].append(work.line(request))
+    _check_cost(work, steps)
     with progress("teach --batch submit", len(missing), "requests") as update:
         sent = 0
         for step, lines in steps.items():
@@ -160,6 +161,27 @@ def _submit(work: _Work) -> BatchOutcome:
                 sent += len(part)
                 update(sent)
     return _outcome(work, there, submitted=sent)
+
+
+def _check_cost(work: _Work, steps: Mapping[int, Sequence[BatchLine]]) -> None:
+    """Send nothing that may cost more than is allowed; a batch cannot be stopped in time."""
+    prices, most = prices_of(work.config), work.config.max_cost
+    if prices is None or most is None:
+        return
+    recipe = work.job.recipe
+    limits = {1: recipe.max_reasoning_tokens, 2: recipe.max_answer_tokens}
+    usage = total(
+        TokenUsage(len(line.prompt) // CHARACTERS_PER_TOKEN, limits[step])
+        for step, lines in steps.items()
+        for line in lines
+    )
+    cost = prices.cost(usage, BATCH_DISCOUNT)
+    if cost > most:
+        raise UsageError(
+            f"what is missing may cost up to {cost:.2f} dollars by batches",
+            where=f"--max-cost {most:g}",
+            remedy="raise it, or send less with --limit",
+        )
 
 
 def _take_up(work: _Work, batch: Batch) -> None:
@@ -213,7 +235,7 @@ def _withdraw(work: _Work, batch: Batch) -> None:
 def _collect(work: _Work, running: RunningCommand) -> BatchOutcome:
     job, failures, new = work.job, Counter[str](), set[Key]()
     states = {}
-    reasoned = 0
+    reasoned, usage = 0, NO_TOKENS
     with open_completions(
         job.path, job.metadata, job.identity, "teach", replace=work.config.overwrite
     ) as store:
@@ -232,13 +254,14 @@ def _collect(work: _Work, running: RunningCommand) -> BatchOutcome:
                 new |= {item.key for item in back.completions} - known.keys()
                 reasoned += len(back.reasoning)
                 failures += back.failures
+                usage += back.usage
         there = store.completions
         if there:
             store.finish(running.manifest())
     if work.ledger.reasoning.keys() <= there.keys():
         work.ledger.forget_reasoning()
     tell_failures(failures, len(there) + reasoned)
-    return _outcome(work, there, states, new=frozenset(new), failures=failures)
+    return _outcome(work, there, states, new=frozenset(new), failures=failures, usage=usage)
 
 
 @dataclass(frozen=True)
@@ -248,6 +271,7 @@ class _Back:
     completions: list[Completion]
     reasoning: list[Reasoning]
     failures: Counter[str]
+    usage: TokenUsage
 
 
 def _back(work: _Work, batch: Batch, state: BatchState) -> _Back:
@@ -257,7 +281,8 @@ def _back(work: _Work, batch: Batch, state: BatchState) -> _Back:
         for custom_id, answer in read_answers(work.files.content(file_id)):
             answers.setdefault(custom_id, answer)
     why = state.errors[0] if state.errors else f"the batch is {state.status}, and holds no answer"
-    back = _Back([], [], Counter())
+    counted = total(usage_of(answer.get("usage")) for answer in answers.values() if isinstance(answer, dict))
+    back = _Back([], [], Counter(), counted)
     for custom_id in batch.custom_ids:
         read = _read(work, batch, custom_id, answers.get(custom_id, why))
         if isinstance(read, Completion):
@@ -284,8 +309,8 @@ def _read(
     if line is None or line.custom_id != custom_id:
         return "the data set's question is not the one that was asked"
     step = read_step(answer, line)
-    if step is None:
-        return "the server's answer is no completion"
+    if isinstance(step, str):
+        return step
     if reasoning:
         return completion_of(request, step_of(reasoning), step)
     return (
@@ -300,6 +325,7 @@ def _outcome(
     submitted: int = 0,
     new: frozenset[Key] = frozenset(),
     failures: Mapping[str, int] | None = None,
+    usage: TokenUsage = NO_TOKENS,
 ) -> BatchOutcome:
     states = states or {}
     asked = {key_of(id) for batch in work.ledger.under_way for id in batch.custom_ids}
@@ -314,7 +340,6 @@ def _outcome(
         ),
     )
     told = requested(work.job, there) | {key: there[key] for key in new}  # a batch may have asked for more
-    usage = total(tokens_of(told[key]) for key in new)
     return BatchOutcome(Outcome(told, new, failures or {}, usage), report)
 
 

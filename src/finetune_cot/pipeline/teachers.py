@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from finetune_cot.teachers.asking import Server
     from finetune_cot.teachers.prices import Prices
 
+BATCH_DISCOUNT = 0.5
+"""What a batch costs of the price of live requests, at OpenAI and at others."""
+
 _CHARACTERS_PER_TOKEN = 4
 """Of English text, about; for estimates before any model is loaded."""
 
@@ -96,8 +99,15 @@ def check_teacher(options: Options, subject: Subject) -> None:
         check_available(subject.model_key)
 
 
-def estimate(job: Job, samples: list[Sample], prices: "Prices | None") -> Plan:
-    """What the requests for these samples, one for each completion that is missing, come to."""
+def estimate(job: Job, samples: list[Sample], prices: "Prices | None", discount: float = 1.0) -> Plan:
+    """What the requests for these samples, one for each completion that is missing, come to.
+
+    Args:
+        job: How they are asked for.
+        samples: A sample for each completion that is missing.
+        prices: What tokens cost, where it is known.
+        discount: What the cost is multiplied with.
+    """
     recipe = job.recipe
     prompts = [
         prompt_text(recipe.template, sample.question, few_shot=recipe.few_shot.get(sample.task))
@@ -114,7 +124,7 @@ def estimate(job: Job, samples: list[Sample], prices: "Prices | None") -> Plan:
         requests=len(samples) * steps,
         prompt_tokens=usage.prompt,
         completion_tokens=usage.completion,
-        cost=prices.cost(usage) if prices else None,
+        cost=prices.cost(usage, discount) if prices else None,
         first_prompt=prompts[0] if prompts else "",
         writes=job.path,
     )

@@ -127,10 +127,10 @@ def step_of(reasoning: Reasoning) -> Step:
     return Step(**{**kept, "usage": TokenUsage(**kept["usage"])})
 
 
-def read_step(reply: Mapping[str, Any], line: BatchLine) -> Step | None:
-    """The step that a reply holds; None where it is no completion with a text."""
+def read_step(reply: Mapping[str, Any], line: BatchLine) -> Step | str:
+    """The step that a reply holds, or why there is none."""
     try:
         read = reply_of(reply, line.parameters)
-    except (NoCompletionError, NoTextError):
-        return None
+    except (NoCompletionError, NoTextError) as error:
+        return str(error)
     return step_of_choice(line.prompt, read.choices[0], read.usage, line.parameters)
