@@ -66,6 +66,8 @@ def ledger(saved_dir: Path) -> list[dict[str, object]]:
 
 
 def test_one_step(batch: Run, served: Platform, saved_dir: Path) -> None:
+    assert batch("collect").requested == batch("status").requested == 6  # as a loop of commands begins
+    assert list(saved_dir.iterdir()) == []
     sent = batch("submit")
     assert sent.batch is not None
     assert (sent.batch.submitted, sent.batch.under_way, sent.completed) == (6, 6, 0)
