@@ -121,6 +121,10 @@ def teach_by_batches(
         ArtifactError: another run holds the file, or what is under way was asked for in another way.
         TeacherError: the server refuses or does not answer, or everything failed; what was done is kept.
     """
+    if config.batch != "submit" and not ledger_path(job.id, config.saved_dir).exists():
+        say("note: nothing was sent by batches")
+        there = there_already(job.path if job.path.exists() else None)[1]
+        return BatchOutcome(Outcome(requested(job, there), frozenset(), {}), BatchReport(0, 0, 0, ()))
     with _work(config, job, dataset) as work:
         if config.batch == "submit":
             return _submit(work)
