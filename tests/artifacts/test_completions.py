@@ -184,11 +184,11 @@ def test_a_full_disk_while_finishing_keeps_the_journal(
     path = tmp_path / "D_x.json"
     write(path, completion(0), finish=False)
 
-    def full(path: Path, text: str) -> None:
+    def full(path: Path) -> None:
         raise ArtifactError("cannot be written: No space left on device", where=path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "write_text_atomic", full)
+        patch.setattr(module, "write_file_atomic", full)
         with pytest.raises(ArtifactError, match="No space left"):
             write(path)
     assert len(read_completions(path).completions) == 1

@@ -6,16 +6,18 @@ as they are.
 """
 
 import contextlib
+import hashlib
 import json
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections import ChainMap
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from finetune_cot.artifacts.files import read_json, sha256_json, write_text_atomic
+from finetune_cot.artifacts.files import read_json, sha256_json, write_file_atomic
 from finetune_cot.artifacts.ids import CompletionId, parse_completion_path
-from finetune_cot.artifacts.journal import append_records, begin_journal, read_journal
+from finetune_cot.artifacts.journal import append_records, begin_journal, parse_line, read_journal
 from finetune_cot.artifacts.lock import artifact_lock
 from finetune_cot.artifacts.manifest import Manifest, to_dict
 from finetune_cot.errors import ArtifactError
@@ -134,14 +136,46 @@ def open_completions(
             finished_metadata, finished = {}, {}
         refuse_other(path, finished_metadata, metadata, identity)
         journal = journal_path(path)
-        journaled: dict[Key, Completion] = {}
+        journaled = JournaledCompletions(journal)
         size = 0
         content = read_journal(journal) if journal.exists() else None
         if content and not (replace and made_otherwise(content.header, metadata, identity)):
             refuse_other(journal, content.header, metadata, identity)
-            journaled = _journaled(journal, content.records)
+            journaled.note(_journaled(journal, content.records), content.starts)
             size = content.size
         yield CompletionStore(path, {**finished_metadata, **metadata}, finished, journaled, size, outdated)
+
+
+class JournaledCompletions(Mapping[Key, Completion]):
+    """Completions of a journal; in memory are only their places, whatever they hold.
+
+    Args:
+        journal: The journal, which need not be there yet.
+    """
+
+    def __init__(self, journal: Path) -> None:
+        self._journal = journal
+        self._starts: dict[Key, int] = {}
+        self._file: BinaryIO | None = None
+
+    def note(self, keys: Iterable[Key], starts: Iterable[int]) -> None:
+        """Take up completions that are in the journal now, by where their lines begin, in bytes."""
+        self._starts.update(zip(keys, starts, strict=True))
+        if self._file is None and self._starts:  # which stays readable when the journal is removed
+            self._file = self._journal.open("rb")
+
+    def __getitem__(self, key: Key) -> Completion:
+        start = self._starts[key]
+        assert self._file is not None
+        self._file.seek(start)
+        record = parse_line(self._file.readline())
+        return _from_record(record, f"{self._journal}, byte {start}")
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._starts)
+
+    def __len__(self) -> int:
+        return len(self._starts)
 
 
 class CompletionStore:
@@ -152,14 +186,14 @@ class CompletionStore:
         path: Path,
         metadata: Mapping[str, Any],
         finished: Mapping[Key, Completion],
-        journaled: Mapping[Key, Completion],
+        journaled: "JournaledCompletions",
         journal_size: int,
         outdated: bool = False,
     ) -> None:
         self.path = path
         self.finished = finished
         """Completions of the JSON file."""
-        self.journaled = dict(journaled)
+        self.journaled = journaled
         """Completions of the journal, of this run and of an interrupted one."""
         self._metadata = metadata
         self._journal_size = journal_size
@@ -167,9 +201,9 @@ class CompletionStore:
         self._outdated = outdated
 
     @property
-    def completions(self) -> dict[Key, Completion]:
-        """Everything so far."""
-        return {**self.finished, **self.journaled}
+    def completions(self) -> Mapping[Key, Completion]:
+        """Everything so far, and what is added from now on."""
+        return ChainMap(self.journaled, self.finished)  # type: ignore[arg-type]
 
     def append(self, completions: Iterable[Completion]) -> None:
         """Add completions; they survive a kill once this returns, and a power cut after a second.
@@ -188,11 +222,11 @@ class CompletionStore:
             self._journal_size = journal.stat().st_size
         now = time.monotonic()  # waiting for the disk each time would take longer than a quick teacher
         synchronize = now - self._synchronized >= SECONDS_UNSYNCHRONIZED
-        self._journal_size = append_records(
+        *starts, self._journal_size = append_records(
             journal, self._journal_size, map(to_record, new.values()), synchronize=synchronize
         )
         self._synchronized = now if synchronize else self._synchronized
-        self.journaled |= new
+        self.journaled.note(new, starts)
 
     def finish(self, manifest: Manifest) -> Path:
         """Write the JSON file from everything so far and remove the journal; nothing, where nothing is new.
@@ -201,12 +235,8 @@ class CompletionStore:
             ArtifactError: it cannot be written; the journal is kept.
         """
         if not self.path.exists() or not self.journaled.items() <= self.finished.items():
-            data: dict[str, list[dict[str, Any]]] = {}
-            for completion in _sorted(self.completions):
-                data.setdefault(str(completion.sample_index), []).append(to_record(completion))
-            metadata = {**self._metadata, "manifest": to_dict(manifest)}
-            digest = sha256_json([metadata, data])
-            write_text_atomic(self.path, _layout({**metadata, "sha256": digest}, data))
+            with write_file_atomic(self.path) as file:
+                _write_json(file, {**self._metadata, "manifest": to_dict(manifest)}, self.completions)
         journal_path(self.path).unlink(missing_ok=True)
         return self.path
 
@@ -306,10 +336,33 @@ def _sorted(completions: Mapping[Key, Completion]) -> tuple[Completion, ...]:
     return tuple(completions[key] for key in sorted(completions))
 
 
-def _layout(metadata: Mapping[str, Any], data: Mapping[str, Any]) -> str:
-    """JSON with one sample a line: quick to write, and a difference between two files can be read."""
-    samples = ",\n".join(
-        f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in data.items()
-    )
-    head = json.dumps(metadata, ensure_ascii=False, indent=1)
-    return f'{{"metadata": {head},\n"data": {{\n{samples}\n}}}}\n'
+def _write_json(file: BinaryIO, metadata: Mapping[str, Any], completions: Mapping[Key, Completion]) -> None:
+    """JSON with one sample a line, so that a difference between two files can be read; one at a time."""
+    by_sample: dict[int, list[Key]] = {}
+    for key in sorted(completions):
+        by_sample.setdefault(key[0], []).append(key)
+
+    def records(sample_index: int) -> list[dict[str, Any]]:
+        return [to_record(completions[key]) for key in by_sample[sample_index]]
+
+    head = {**metadata, "sha256": _digest(metadata, by_sample, records)}
+    file.write(f'{{"metadata": {json.dumps(head, ensure_ascii=False, indent=1)},\n"data": {{\n'.encode())
+    for number, sample_index in enumerate(by_sample):
+        line = f'"{sample_index}": {json.dumps(records(sample_index), ensure_ascii=False)}'
+        file.write((",\n" * bool(number) + line).encode())
+    file.write(b"\n}}\n")
+
+
+def _digest(
+    metadata: Mapping[str, Any], samples: Iterable[int], records: Callable[[int], list[dict[str, Any]]]
+) -> str:
+    """What `sha256_json` gives for metadata and data, which need not be in memory at once."""
+
+    def text(value: Any) -> str:
+        return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+    digest = hashlib.sha256(f"[{text(metadata)},{{".encode())
+    for number, sample_index in enumerate(sorted(samples, key=str)):
+        digest.update(f'{"," * bool(number)}"{sample_index}":{text(records(sample_index))}'.encode())
+    digest.update(b"}]")
+    return digest.hexdigest()

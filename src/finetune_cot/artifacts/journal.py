@@ -5,6 +5,7 @@ import os
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ class JournalContent:
     header: Mapping[str, Any]
     """What the run that began it was about."""
     records: tuple[Mapping[str, Any], ...]
+    starts: tuple[int, ...]
+    """Where the line of each record begins, in bytes."""
     size: int
     """Bytes up to the end of the last whole record."""
 
@@ -34,7 +37,7 @@ def begin_journal(path: Path, header: Mapping[str, Any]) -> None:
 
 def append_records(
     path: Path, size: int, records: Iterable[Mapping[str, Any]], *, synchronize: bool = True
-) -> int:
+) -> list[int]:
     """Add records with one write; they survive a kill of this process once it returns.
 
     Args:
@@ -44,17 +47,18 @@ def append_records(
         synchronize: Whether to wait until they are on the disk, so that they survive a power cut too.
 
     Returns:
-        The new size in bytes.
+        Where the line of each record begins, in bytes, and at last the new size.
 
     Raises:
         ArtifactError: they cannot be written; the earlier records are untouched.
     """
-    data = "".join(map(_line, records)).encode()
+    lines = [_line(record).encode() for record in records]
+    places = list(accumulate(map(len, lines), initial=size))
     try:
         with path.open("r+b") as file:
             file.truncate(size)
             file.seek(size)
-            file.write(data)
+            file.write(b"".join(lines))
             file.flush()
             if synchronize:
                 os.fsync(file.fileno())
@@ -64,7 +68,7 @@ def append_records(
             where=path,
             remedy="what is in it is kept; free some space and run the command again",
         ) from error
-    return size + len(data)
+    return places
 
 
 def read_journal(path: Path) -> JournalContent:
@@ -73,25 +77,25 @@ def read_journal(path: Path) -> JournalContent:
     Raises:
         ArtifactError: a line before the last is damaged; names it.
     """
-    data = path.read_bytes()
+    end = path.stat().st_size
     records: list[Mapping[str, Any]] = []
-    size = 0
-    for number, line in enumerate(data.split(b"\n")[:-1], start=1):
-        record = _parse(line)
-        end = size + len(line) + 1
-        if record is None and end < len(data):
-            raise ArtifactError(
-                "is damaged: the line is not what was written",
-                where=f"{path}, line {number}",
-                remedy="restore the file, or remove the line to have its completion asked for again",
-            )
-        if record is None:
-            break
-        records.append(record)
-        size = end
+    starts = [0]
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            record = parse_line(line)
+            if record is None and starts[-1] + len(line) < end:
+                raise ArtifactError(
+                    "is damaged: the line is not what was written",
+                    where=f"{path}, line {number}",
+                    remedy="restore the file, or remove the line to have its completion asked for again",
+                )
+            if record is None:
+                break
+            records.append(record)
+            starts.append(starts[-1] + len(line))
     if not records:
         raise ArtifactError("has no header", where=path, remedy="remove it and run the command again")
-    return JournalContent(records[0], tuple(records[1:]), size)
+    return JournalContent(records[0], tuple(records[1:]), tuple(starts[1:-1]), starts[-1])
 
 
 def _line(record: Mapping[str, Any]) -> str:
@@ -99,8 +103,11 @@ def _line(record: Mapping[str, Any]) -> str:
     return f"{zlib.crc32(text.encode()):08x} {text}\n"
 
 
-def _parse(line: bytes) -> Mapping[str, Any] | None:
-    checksum, _, text = line.partition(b" ")
+def parse_line(line: bytes) -> Mapping[str, Any] | None:
+    """The record of a line; None where it is not what was written, or not all of it."""
+    if not line.endswith(b"\n"):
+        return None
+    checksum, _, text = line[:-1].partition(b" ")
     if checksum != f"{zlib.crc32(text):08x}".encode():
         return None
     record: Mapping[str, Any] = json.loads(text)

@@ -58,9 +58,28 @@ def there_already(path: Path | None) -> tuple[Mapping[str, Any], dict[Key, Compl
     return content.metadata, {completion.key: completion for completion in content.completions}
 
 
-def requested(job: Job, there: Mapping[Key, Completion]) -> dict[Key, Completion]:
-    """Those of the completions that the job asks for."""
-    return {request.key: there[request.key] for request in job.requests if request.key in there}
+class Requested(Mapping[Key, Completion]):
+    """Those of the completions that a job asks for; each is read when it is looked at.
+
+    Args:
+        job: What is wanted.
+        there: The completions that there are.
+    """
+
+    def __init__(self, job: Job, there: Mapping[Key, Completion]) -> None:
+        self._keys = dict.fromkeys(request.key for request in job.requests if request.key in there)
+        self._there = there
+
+    def __getitem__(self, key: Key) -> Completion:
+        if key not in self._keys:
+            raise KeyError(key)
+        return self._there[key]
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)
 
 
 def complete(
@@ -89,7 +108,7 @@ def complete(
     """
     ranks.gather("ready", None)  # so that nothing changes while another process still reads what is there
     if ranks.agree("nothing", lambda: _nothing_to_do(job, there)):
-        return Outcome(requested(job, there), frozenset(), {})
+        return Outcome(Requested(job, there), frozenset(), {})
     if not ranks.is_first:
         return _helped(job, make_teacher, ranks)
     failures: Counter[str] = Counter()
@@ -97,14 +116,14 @@ def complete(
     new: set[Key] = set()
     usage = NO_TOKENS
     with open_completions(job.path, job.metadata, job.identity, running.command, replace=overwrite) as store:
-        there = store.completions  # read again: another run may have ended since
-        ranks.tell("done", list(there))
-        reused = sum(request.key in there for request in job.requests)
+        done = frozenset(store.completions)  # read again: another run may have ended since
+        ranks.tell("done", list(done))
+        reused = sum(request.key in done for request in job.requests)
         if reused < len(job.requests):
             teacher = make_teacher()
             with progress(running.command, len(job.requests), "completions") as update:
                 update(reused)
-                own = teacher.teach(job.requests, job.recipe, there.keys())
+                own = teacher.teach(job.requests, job.recipe, done)
                 for batch in _from_all(own, ranks):
                     completions = [answer for answer in batch if isinstance(answer, Completion)]
                     store.append(completions)
@@ -117,7 +136,7 @@ def complete(
                     update(reused + len(new) + failures.total())
         tell_failures(failures, len(new) + reused, examples)
         store.finish(running.manifest())
-        return Outcome(requested(job, store.completions), frozenset(new), dict(failures), usage)
+        return Outcome(Requested(job, store.completions), frozenset(new), dict(failures), usage)
 
 
 def _nothing_to_do(job: Job, there: Mapping[Key, Completion]) -> bool:

@@ -16,8 +16,8 @@ from finetune_cot.evaluation.scores import score_questions
 from finetune_cot.pipeline.classifying import check_classifier, classifier_maker, task_metrics
 from finetune_cot.pipeline.completing import (
     Outcome,
+    Requested,
     complete,
-    requested,
     tell_other_questions,
     there_already,
 )
@@ -135,7 +135,7 @@ def _evaluate(config: EvaluateConfig, ranks: Ranks) -> EvaluateResult:
         maker = of_labels(config, subject, ranks)
         outcome = complete(job, there, maker, running, config.overwrite, ranks)
     else:
-        outcome = Outcome(requested(job, there), frozenset(), {})
+        outcome = Outcome(Requested(job, there), frozenset(), {})
         _tell_missing(config, job, outcome)
     tell_other_questions(requests, outcome.completions)
     result = _scored(config, subject, dataset, job, outcome)

@@ -199,7 +199,13 @@ def _planned(config: TeachConfig, job: Job, subject: Subject, there: set[tuple[i
 
 
 def _result(config: TeachConfig, job: Job, model_key: str, outcome: Outcome, seconds: float) -> TeachResult:
-    distinct = len(set(map(_rationale, outcome.completions.values())))
+    rationales: set[int] = set()
+    cut_off: Counter[str] = Counter()
+    for completion in outcome.completions.values():
+        rationales.add(hash(_rationale(completion)))
+        if reason := _cut_off(completion):
+            cut_off[reason] += 1
+    distinct = len(rationales)
     return TeachResult(
         path=job.path,
         requested=len(job.requests),
@@ -213,7 +219,7 @@ def _result(config: TeachConfig, job: Job, model_key: str, outcome: Outcome, sec
         seconds=round(seconds, 3),
         failures=outcome.failures,
         distinct_rate=distinct / max(len(outcome.completions), 1),
-        incomplete=Counter(filter(None, map(_cut_off, outcome.completions.values()))),
+        incomplete=cut_off,
         cached_tokens=outcome.usage.cached,
         reasoning_tokens=outcome.usage.reasoning,
         model_key=model_key,

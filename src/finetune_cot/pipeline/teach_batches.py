@@ -24,7 +24,7 @@ from finetune_cot.artifacts.completions import Completion, Key, open_completions
 from finetune_cot.artifacts.manifest import RunningCommand
 from finetune_cot.config.teach import TeachConfig
 from finetune_cot.errors import DataError, UsageError
-from finetune_cot.pipeline.completing import Outcome, requested, tell_failures, there_already
+from finetune_cot.pipeline.completing import Outcome, Requested, tell_failures, there_already
 from finetune_cot.pipeline.jobs import Job, is_outdated
 from finetune_cot.pipeline.progress import progress, say
 from finetune_cot.pipeline.teachers import BATCH_DISCOUNT, prices_of, server_of
@@ -124,7 +124,7 @@ def teach_by_batches(
     if config.batch != "submit" and not ledger_path(job.id, config.saved_dir).exists():
         say("note: nothing was sent by batches")
         there = there_already(job.path if job.path.exists() else None)[1]
-        return BatchOutcome(Outcome(requested(job, there), frozenset(), {}), BatchReport(0, 0, 0, ()))
+        return BatchOutcome(Outcome(Requested(job, there), frozenset(), {}), BatchReport(0, 0, 0, ()))
     with _work(config, job, dataset) as work:
         if config.batch == "submit":
             return _submit(work)
@@ -251,11 +251,11 @@ def _collect(work: _Work, running: RunningCommand) -> BatchOutcome:
             work.ledger.change(batch, status=state.status)
             if state.status in ENDED:
                 back = _back(work, batch, state)
-                known = store.completions  # some may have been kept before a kill
+                known = set(store.completions)  # some may have been kept before a kill
                 store.append(item for item in back.completions if item.key not in known)
                 work.ledger.keep(item for item in back.reasoning if item.key not in work.ledger.reasoning)
                 work.ledger.change(batch, status=state.status, collected=True)
-                new |= {item.key for item in back.completions} - known.keys()
+                new |= {item.key for item in back.completions} - known
                 reasoned += len(back.reasoning)
                 failures += back.failures
                 usage += back.usage
@@ -343,7 +343,8 @@ def _outcome(
             if batch.name in states or not batch.collected
         ),
     )
-    told = requested(work.job, there) | {key: there[key] for key in new}  # a batch may have asked for more
+    more = {key: there[key] for key in new}  # a batch may have asked for more
+    told = {**Requested(work.job, there), **more}
     return BatchOutcome(Outcome(told, new, failures or {}, usage), report)
 
 
