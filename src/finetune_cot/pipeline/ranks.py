@@ -6,6 +6,7 @@ process group Lightning makes.
 """
 
 import contextlib
+import functools
 import json
 import os
 import signal
@@ -218,12 +219,20 @@ def _as_torchrun_tells() -> None:
     os.environ.update({name: str(value) for name, value in told.items()})
 
 
-def _meet() -> Ranks:
-    import torch
+@functools.cache
+def _met() -> tuple[Any, int, int]:
+    """The store, this rank and how many there are; a process meets the others once, for all its work."""
     from torch.distributed.rendezvous import rendezvous
 
-    distributed: Any = torch.distributed
     store, rank, world = next(rendezvous("env://", timeout=timedelta(seconds=SILENCE_SECONDS)))
+    return store, rank, world
+
+
+def _meet() -> Ranks:
+    import torch
+
+    distributed: Any = torch.distributed
+    store, rank, world = _met()
     # One process may do several pieces of work one after another, with the same words.
     work = store.add(f"ftcot work of {rank}", 1)
     own = distributed.PrefixStore(f"ftcot work {work}", store)
