@@ -18,6 +18,7 @@ from finetune_cot.config.train import TrainConfig
 
 def measure(options: dict[str, Any]) -> dict[str, Any]:
     """Bytes as estimated and as measured, of a few steps of training."""
+    from finetune_cot.pipeline.recorded_dev_set import mean_loss
     from finetune_cot.pipeline.train_data import read_training_data
     from finetune_cot.pipeline.train_plan import divided, plan_run
     from finetune_cot.pipeline.trainable import encode_parts, load_trainable, training_settings
@@ -32,6 +33,7 @@ def measure(options: dict[str, Any]) -> dict[str, Any]:
     before = _status("VmRSS")
     model, loaded = load_trainable(config, "cpu")
     examples = encode_parts(plan.parts, data.template, config.max_length, loaded)
+    dev_loss = mean_loss(model, loaded.tokenizer.pad_token_id, examples.dev)
     Path("/proc/self/clear_refs").write_text("5")  # forgets the peak so far
     with tempfile.TemporaryDirectory() as folder:
         outcome = fine_tune(
@@ -55,6 +57,7 @@ def measure(options: dict[str, Any]) -> dict[str, Any]:
         "measured": peak,
         "ratio": round(estimate.total / peak, 3),
         "train loss": outcome.epochs[-1].train_loss,
+        "dev loss before": dev_loss,
         "dev loss": outcome.epochs[-1].dev_loss,
         "seconds per sample": outcome.seconds / outcome.samples_seen,
     }

@@ -14,18 +14,21 @@ LAYERS: dict[str, Any] = {"method": "full", "train_layers": ("last-1",)}
 FULL: dict[str, Any] = {"method": "full", "freeze_head": True}
 ADAPTER: dict[str, Any] = {"method": "adapter", "reduction_factor": 4.0}
 QADAPTER: dict[str, Any] = {"method": "qadapter", "reduction_factor": 4.0}
-METHODS = [
+ADAPTED = [
     pytest.param(LORA, "_lora_r_4_run_0", id="lora"),
     pytest.param(QLORA, "_lora_r_4_qlora_run_0", id="qlora"),
-    pytest.param(LAYERS, "_layers-last-1_run_0", id="layers"),
-    pytest.param(FULL, "_frozen-head_run_0", id="full"),
     pytest.param(ADAPTER, "_adapter_rf_4_run_0", id="adapter", marks=with_adapters),
     pytest.param(QADAPTER, "_adapter_rf_4_qadapter_run_0", id="qadapter", marks=with_adapters),
+]
+METHODS = [
+    *ADAPTED,
+    pytest.param(LAYERS, "_layers-last-1_run_0", id="layers"),
+    pytest.param(FULL, "_frozen-head_run_0", id="full"),
 ]
 TRAINING: dict[str, Any] = {"epochs": 2, "lr": 0.01, "batch_size": 4}
 
 
-def three_tasks(folder: Path, model: Path) -> dict[str, Any]:
+def three_tasks(folder: Path, model: object) -> dict[str, Any]:
     """Options of every command about training, with instruction data of three tasks."""
     rows = [
         {"prompt": f"{task} {number}\n", "completion": f"{number * factor}", "skill": task}

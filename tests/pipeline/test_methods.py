@@ -19,6 +19,7 @@ from finetune_cot.config.options import replace
 from finetune_cot.config.sample_truth import SampleTruthConfig
 from finetune_cot.config.train import TrainConfig
 from finetune_cot.config.training import BOTTLENECK_METHODS
+from finetune_cot.models.registry import DEFAULT_MODEL_KEY
 from finetune_cot.pipeline.estimate import estimate
 from finetune_cot.pipeline.evaluate import evaluate
 from finetune_cot.pipeline.export_hf import export_hf
@@ -29,7 +30,7 @@ from finetune_cot.pipeline.train_data import divide, read_training_data
 from finetune_cot.pipeline.trainable import encode_parts, load_trainable
 from finetune_cot.training.loss import sample_losses
 from finetune_cot.training.weights import trainable_weights
-from tests.pipeline.methods import METHODS, TRAINING, three_tasks
+from tests.pipeline.methods import ADAPTED, METHODS, TRAINING, three_tasks
 
 pytestmark = pytest.mark.models
 
@@ -55,7 +56,19 @@ def one_by_one(given: GradsConfig, checkpoint: Path) -> tuple[np.ndarray, np.nda
 def test_from_training_to_estimates(
     part: dict[str, Any], name: str, family: str, tmp_path: Path, wide_model_dirs: dict[str, Path]
 ) -> None:
-    options = three_tasks(tmp_path, wide_model_dirs[family]) | part
+    go_every_road(three_tasks(tmp_path, wide_model_dirs[family]), part, name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("part", "name"), ADAPTED)
+def test_the_embedded_model_from_training_to_estimates(
+    part: dict[str, Any], name: str, tmp_path: Path
+) -> None:
+    go_every_road(three_tasks(tmp_path, DEFAULT_MODEL_KEY), part, name)
+
+
+def go_every_road(options: dict[str, Any], part: dict[str, Any], name: str) -> None:
+    options = options | part
     trained = train(TrainConfig(**options, **TRAINING))
     assert trained.checkpoint.name.endswith(name)
     result = grads(GradsConfig(**options, project_dim=0, store_dtype="float32", points=("meta",)))

@@ -67,7 +67,8 @@ def prepare_quantized(model: Any, dtype: torch.dtype) -> None:
     prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
     for parameter in model.parameters():
         if parameter.is_floating_point():
-            parameter.data = parameter.data.to(dtype)
+            # A copy, since one weight that lies in the file's memory would keep all of the file there.
+            parameter.data = parameter.data.to(dtype, copy=True)
     compute_as_asked(model)
     _refuse_odd_widths(model)
 

@@ -1,9 +1,8 @@
 """How much memory a training needs at its peak, told before it begins.
 
-Gradients and the optimizer's state follow from the parameters. Activations are what autograd keeps of a
-forward pass; a pass of tensors that have shapes but no numbers (PyTorch's ``FakeTensorMode``) tells how much
-that is, for the batch with the most tokens. Beside weights and state, which are always there, a training
-holds most when
+Gradients and the optimizer's state follow from the parameters, and activations from the batch with the most
+tokens (`training.kept_activations`). Beside weights and state, which are always there, a training holds most
+when
 
 * a forward pass ends: gradients of the last step, activations, logits;
 * a backward pass begins: activations, and gradients of the logits and of their logarithms;
@@ -15,22 +14,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.autograd.graph import saved_tensors_hooks
-from torch.overrides import TorchFunctionMode
-from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.pytorch_utils import Conv1D
 
 from finetune_cot.batches.collation import Batch, collate
-from finetune_cot.batches.encoding import IGNORED, EncodedExample
+from finetune_cot.batches.encoding import EncodedExample
 from finetune_cot.batches.grouping import shuffled_batches, sorted_batches
-from finetune_cot.models.classification import class_logits, is_classifier, without_wrapper
-from finetune_cot.models.loading import autocast_dtype
+from finetune_cot.models.classification import is_classifier, without_wrapper
+from finetune_cot.training.kept_activations import kept_of_pass, shape_of
 from finetune_cot.training.settings import TrainingSettings
-from finetune_cot.training.shared_prompt import prompt_cache, shared_tokens
 
+_BYTES = 4
+"""Of a logit, and of a number that the optimizer computes with."""
 BYTES_IN_4_BITS = 0.5 + 1 / 64 + 4 / (64 * 256)
 """Of a weight in NF4: 64 share a scale of one byte, and 256 scales share one of four bytes."""
 
@@ -51,29 +46,6 @@ class MemoryEstimate:
     parameters: int
     batch_tokens: int
     """Tokens of the batch with the most, filling included."""
-
-
-@dataclass(frozen=True)
-class _Shape:
-    """A batch without its tokens."""
-
-    samples: int
-    tokens: int
-    shared: int
-    """First tokens that are read once for all samples."""
-    targets: int
-    """Tokens that an encoder-decoder writes."""
-    labels: int
-    padded: bool
-
-
-@dataclass
-class _Kept:
-    """What a forward pass keeps for the backward pass, in bytes."""
-
-    activations: int = 0
-    block_inputs: int = 0
-    blocks: tuple[int, ...] = ()
 
 
 def estimate_memory(
@@ -100,27 +72,23 @@ def estimate_memory(
     """
     model.train()
     layers = _layers_in_4_bits(model) if quantized else []
-    shape = _shape(model, _largest_batch(train, pad_token_id, settings), settings)
-    with FakeTensorMode():
-        _forget_numbers(model)
-        kept = _forward_pass(model, shape, settings, layers)
+    shape = shape_of(model, _largest_batch(train, pad_token_id, settings), settings)
+    kept = kept_of_pass(model, shape, settings, layers)
     activations = kept.activations
     if settings.gradient_checkpointing and kept.blocks:
         activations += kept.block_inputs + max(kept.blocks) - sum(kept.blocks)
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     weights, gradients, state = _weights(model, layers), _bytes(trainable), _state(trainable, settings)
-    base = without_wrapper(model)
-    rows = base.config.num_labels if is_classifier(base) else base.get_output_embeddings().weight.shape[0]
-    vocabulary = 4 * rows
-    logits = shape.labels * vocabulary
-    per_token = max(kept.blocks, default=0) / (shape.samples * (shape.tokens + shape.targets))
     if settings.strategy == "fsdp":
         weights, gradients, state = (size // settings.processes.world for size in (weights, gradients, state))
+    batch_tokens = shape.samples * (shape.tokens + shape.targets)
+    per_token, per_label = max(kept.blocks, default=0) / batch_tokens, _BYTES * _head_rows(model)
+    logits = shape.labels * per_label
     peak = max(
         gradients + activations + logits,
         gradients * (settings.accumulate > 1) + activations + 2 * logits,
-        gradients + 2 * max(parameter.nbytes for parameter in trainable),
-        gradients + _dev_pass(dev, settings, per_token, 2 * vocabulary),
+        gradients + 2 * _BYTES * max(parameter.numel() for parameter in trainable),
+        gradients + _dev_pass(dev, settings, per_token, 2 * per_label),
     )
     return MemoryEstimate(
         weights=weights,
@@ -130,7 +98,7 @@ def estimate_memory(
         total=weights + state + round(peak),
         trainable_parameters=sum(parameter.numel() for parameter in trainable),
         parameters=sum(parameter.numel() for parameter in model.parameters()),
-        batch_tokens=shape.samples * (shape.tokens + shape.targets),
+        batch_tokens=batch_tokens,
     )
 
 
@@ -171,162 +139,6 @@ def _dev_pass(
     )
 
 
-def _shape(model: Any, batch: Batch, settings: TrainingSettings) -> _Shape:
-    """What of a batch goes through a model, as `loss.logits_and_targets` has it."""
-    base = without_wrapper(model)
-    samples, tokens = batch.input_ids.shape
-    if batch.choices:
-        return _Shape(samples, tokens, 0, 0, samples, padded=not bool(batch.attention_mask.all()))
-    if base.config.is_encoder_decoder:
-        labelled = batch.labels != IGNORED
-        targets, shared = batch.labels.shape[1], 0
-    else:
-        labelled = batch.labels[:, 1:] != IGNORED
-        targets, tokens = 0, int(labelled.any(dim=0).nonzero().max()) + 1
-        alone = settings.gradient_checkpointing or settings.device != "cpu"
-        shared = 0 if alone else shared_tokens(base, batch)
-    padded = not bool(batch.attention_mask[:, :tokens].all())
-    return _Shape(samples, tokens, shared, targets, int(labelled.sum()), padded)
-
-
-def _forward_pass(
-    model: Any, shape: _Shape, settings: TrainingSettings, layers: Sequence[nn.Module]
-) -> _Kept:
-    """Count what autograd keeps of one batch; a storage counts once, and weights not at all."""
-    for layer in layers:
-        layer.forward = _FrozenLinear(layer)
-    kept = _Kept()
-    seen = {storage._cdata: storage for storage in map(_storage, (*model.parameters(), *model.buffers()))}
-
-    def keep(tensor: Tensor) -> Tensor:
-        storage = _storage(tensor)
-        if storage._cdata not in seen:
-            seen[storage._cdata] = storage
-            kept.activations += storage.nbytes()
-        return tensor
-
-    for block in model.modules():
-        if isinstance(block, GradientCheckpointingLayer):
-            _count_block(block, kept)
-    autocast = autocast_dtype(settings.precision)
-    with (
-        saved_tensors_hooks(keep, lambda tensor: tensor),
-        _FlashAttention(shape.padded, settings.device),
-        torch.autocast("cpu", autocast, enabled=autocast is not None),
-    ):
-        _losses(model, shape)
-    return kept
-
-
-def _forget_numbers(model: nn.Module) -> None:
-    """Turn a model's weights into ones of the CPU that have no numbers; those that were shared still are."""
-    fake: dict[Tensor, Tensor] = {}
-    for module in model.modules():
-        tables: tuple[dict[str, Any], ...] = (module._parameters, module._buffers)
-        for weights in tables:
-            for name, weight in weights.items():
-                if weight is None:
-                    continue
-                if weight not in fake:
-                    empty = torch.empty(weight.shape, dtype=weight.dtype)
-                    trained = nn.Parameter(empty, requires_grad=weight.requires_grad)
-                    fake[weight] = trained if isinstance(weight, nn.Parameter) else empty
-                weights[name] = fake[weight]
-
-
-def _count_block(block: nn.Module, kept: _Kept) -> None:
-    starts: list[int] = []
-
-    def begin(block: nn.Module, args: tuple[Any, ...]) -> None:
-        starts.append(kept.activations)
-        kept.block_inputs += sum(value.nbytes for value in args[:1] if isinstance(value, Tensor))
-
-    def end(block: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        kept.blocks += (kept.activations - starts.pop(),)
-
-    block.register_forward_pre_hook(begin)
-    block.register_forward_hook(end)
-
-
-def _losses(model: Any, shape: _Shape) -> Tensor:
-    base = without_wrapper(model)
-    ids = torch.zeros(shape.samples, shape.tokens, dtype=torch.long)
-    mask = torch.ones_like(ids)
-    if is_classifier(base):
-        allowed = torch.ones(shape.samples, base.config.num_labels, dtype=torch.bool)
-        logits = class_logits(model, {"input_ids": ids, "attention_mask": mask}, allowed)
-        return nn.functional.cross_entropy(logits.float(), ids[:, 0])
-    inputs: dict[str, Any] = {"use_cache": False}
-    if shape.targets:
-        inputs["decoder_input_ids"] = torch.zeros(shape.samples, shape.targets, dtype=torch.long)
-    if shape.shared:
-        inputs = prompt_cache(model, base, Batch(ids, mask, ids, (), (), 1), shape.shared)
-
-    def labelled_rows(head: Any, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return (args[0].flatten(0, 1)[: shape.labels][None],)
-
-    handle = base.get_output_embeddings().register_forward_pre_hook(labelled_rows)
-    try:
-        logits = model(input_ids=ids[:, shape.shared :], attention_mask=mask, **inputs).logits[0]
-    finally:
-        handle.remove()
-    return nn.functional.cross_entropy(logits.float(), ids.new_zeros(len(logits)), reduction="none").sum()
-
-
-class _FlashAttention(TorchFunctionMode):
-    """Attention as the kernels of the device keep it, which fake tensors would compute in steps."""
-
-    def __init__(self, padded: bool, device: str) -> None:
-        super().__init__()
-        self._padded = padded
-        self._on_cpu = device == "cpu"
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        named = kwargs or {}
-        if func is Tensor.__bool__:
-            # Older transformers ask the attention mask whether there is padding at all.
-            return not self._padded
-        # With dropout a CPU does compute it in steps.
-        in_steps = self._on_cpu and named.get("dropout_p", 0.0) > 0
-        if func is nn.functional.scaled_dot_product_attention and not in_steps:
-            return self._attend(*args, **named)
-        return func(*args, **named)
-
-    def _attend(
-        self, query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, **_: Any
-    ) -> Any:
-        mask = attn_mask if self._padded else None
-        if mask is not None and mask.dtype == torch.bool:
-            mask = mask.to(query.dtype)
-        return _Attention.apply(query, key, value, mask)  # type: ignore[no-untyped-call]
-
-
-class _Attention(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
-        samples, heads, tokens, _ = query.shape
-        output = query.new_empty(samples, tokens, heads, value.shape[-1]).transpose(1, 2)
-        ctx.save_for_backward(query, key, value, output, mask)
-        return output
-
-
-class _FrozenLinear:
-    """A layer in 4 bits, which keeps nothing: its weights are there in any case."""
-
-    def __init__(self, layer: Any) -> None:
-        weight = layer.weight
-        self._outer = weight.shape[1] if isinstance(layer, Conv1D) else weight.shape[0]
-
-    def __call__(self, x: Tensor) -> Any:
-        return _Product.apply(x, self._outer)  # type: ignore[no-untyped-call]
-
-
-class _Product(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, outer: int) -> Tensor:
-        return x.new_empty(*x.shape[:-1], outer)
-
-
 def _layers_in_4_bits(model: Any) -> list[nn.Module]:
     """The linear layers that are quantized: all frozen ones but the head, and those that stay in float32."""
     base = without_wrapper(model)
@@ -358,9 +170,11 @@ def _state(trainable: Sequence[Tensor], settings: TrainingSettings) -> int:
     return 2 * _bytes(trainable)
 
 
+def _head_rows(model: Any) -> int:
+    base = without_wrapper(model)
+    rows: int = base.config.num_labels if is_classifier(base) else len(base.get_output_embeddings().weight)
+    return rows
+
+
 def _bytes(tensors: Sequence[Tensor]) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-
-
-def _storage(tensor: Tensor) -> Any:
-    return tensor.untyped_storage()
