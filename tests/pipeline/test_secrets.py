@@ -123,5 +123,7 @@ def test_what_the_environment_says_of_an_account_stays_with_openai(
     line = ["teach", "--teacher", "openai", "--model-key", "m", "--limit", "2", "--dataset-key", DATASET]
     line += ["--base-url", served.base_url, "--saved-dir", str(tmp_path)]
     assert main(line) == 0
+    assert main([*line, "--completion-key", "zs", "--batch", "submit"]) == 0
+    assert len(served.batches) == 1
     assert served.keys == {"Bearer none"}
     assert not [value for value in served.headers if "of-the-user" in value]

@@ -273,6 +273,30 @@ def test_a_batch_that_was_never_made_is_withdrawn(batch: Run, served: Platform, 
     assert not list(saved_dir.rglob("*.json"))
 
 
+def test_a_batch_that_is_gone_is_forgotten_when_it_is_cancelled(batch: Run, served: Platform) -> None:
+    batch("submit")
+    served.batches.clear()
+    with pytest.raises(TeacherError, match="there is no such thing"):
+        batch("collect")
+    batch("cancel")
+    again = batch("submit")
+    assert again.batch is not None
+    assert again.batch.submitted == 6
+
+
+def test_a_server_without_lists(batch: Run, served: Platform, saved_dir: Path) -> None:
+    missing = error_reply(404, "no such list")
+    served.faults |= {
+        "GET /v1/batches": [missing],
+        "GET /v1/files": [missing],
+        CREATE: [error_reply(403, "no")],
+    }
+    with pytest.raises(TeacherError):
+        batch("submit")
+    batch("submit")
+    assert len(served.batches) == 1
+
+
 def test_batches_of_another_kind_are_not_mixed(batch: Run, served: Platform) -> None:
     batch("submit")
     with pytest.raises(ArtifactError, match="max_reasoning_tokens 128, not 5"):

@@ -223,6 +223,10 @@ def _look(work: _Work, cancel: bool) -> BatchOutcome:
                 _withdraw(work, batch)
             continue
         state = work.files.cancel_batch(batch_id) if cancel else work.files.batch(batch_id)
+        if state is None:
+            say(f"note: the server knows nothing of {batch_id}, which is forgotten here too")
+            work.ledger.drop(batch)
+            continue
         work.ledger.change(batch, batch_id=batch_id, status=state.status)
         states[batch.name] = state
     return _outcome(work, work.completions(), states)

@@ -144,7 +144,8 @@ def _order(config: TrainConfig) -> _Order:
 def _template(rows: Sequence[Mapping[str, Any]]) -> str:
     """The template of the lines, by the marks in the first of them."""
     first = rows[0]
-    prompt, label = first.get("prompt", ""), first.get("completion") or first["messages"][-1]["content"]
+    prompt = first.get("prompt", "")
+    label = first["messages"][-1]["content"] if "messages" in first else first["completion"]
     for name in ("token", "natural"):
         if any(lead in label for lead in answer_prefixes(f"ft_cot_{name}")):
             return f"ft_cot_{name}"

@@ -50,6 +50,7 @@ def refusal(access: Access, error: openai.APIError, not_found: str) -> TeacherEr
     remedies: dict[type[openai.APIError], str] = {
         openai.AuthenticationError: access.key_remedy,
         openai.PermissionDeniedError: f"see what the key of {access.source} may do",
+        openai.InternalServerError: "run the same command again later; what is done is kept",
         openai.RateLimitError: "see the account's balance and limits; what is done is kept",
     }
     where = "OpenAI" if access.is_openai else access.base_url

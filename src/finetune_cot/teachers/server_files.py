@@ -49,28 +49,29 @@ class ServerFiles:
     Args:
         access: The server and its key.
         client: The SDK's client of it.
+        once: One that tries nothing again, which could make a second one.
         max_retries: How often something is tried to be made again.
     """
 
-    def __init__(self, access: Access, client: openai.OpenAI, max_retries: int) -> None:
+    def __init__(self, access: Access, client: openai.OpenAI, once: openai.OpenAI, max_retries: int) -> None:
         self._access = access
         self._client = client
-        # Retries of the SDK's own could make a second one.
-        self._once = client.with_options(max_retries=0)
+        self._once = once
         self._max_retries = max_retries
 
     def find_file(self, name: str, purpose: Purpose) -> str | None:
         """The id of the file of this name; None where there is none, or the server does not list files."""
-        return _first(self._client.files.list(purpose=purpose), lambda file: file.filename == name)
+        return _first(lambda: self._client.files.list(purpose=purpose), lambda file: file.filename == name)
 
     def find_batch(self, file_id: str) -> str | None:
         """The id of the batch of a file; None where there is none, or the server does not list batches."""
-        return _first(self._client.batches.list(limit=100), lambda batch: batch.input_file_id == file_id)
+        listed = self._client.batches.list
+        return _first(lambda: listed(limit=100), lambda batch: batch.input_file_id == file_id)
 
     def find_job(self, file_id: str) -> str | None:
         """The id of the fine-tuning job of a file; None as above."""
-        jobs = self._client.fine_tuning.jobs.list(limit=100)
-        return _first(jobs, lambda job: job.training_file == file_id)
+        listed = self._client.fine_tuning.jobs.list
+        return _first(lambda: listed(limit=100), lambda job: job.training_file == file_id)
 
     def upload(self, name: str, content: bytes, purpose: Purpose) -> str:
         """Upload a file whose name no other has; gives its id."""
@@ -104,11 +105,14 @@ class ServerFiles:
         """How far a batch is."""
         return self._batch_state(self._object(self._client.batches.retrieve(batch_id)))
 
-    def cancel_batch(self, batch_id: str) -> BatchState:
-        """Stop a batch; what it has done stays."""
-        with contextlib.suppress(openai.ConflictError, openai.BadRequestError):  # it has ended already
-            self._client.batches.cancel(batch_id)
-        return self.batch(batch_id)
+    def cancel_batch(self, batch_id: str) -> BatchState | None:
+        """Stop a batch; what it has done stays. None where the server knows of no such batch."""
+        try:
+            with contextlib.suppress(openai.ConflictError, openai.BadRequestError):  # it has ended already
+                self._client.batches.cancel(batch_id)
+            return self.batch(batch_id)
+        except openai.NotFoundError:
+            return None
 
     def job(self, job_id: str) -> JobState:
         """How far a fine-tuning job is."""
@@ -183,16 +187,16 @@ def server_files(access: Access, timeout: float, max_retries: int, not_found: st
     Raises:
         TeacherError: it refuses, or does not answer.
     """
-    with blocking_client(access, timeout, max_retries) as client:
+    with blocking_client(access, timeout, max_retries) as client, blocking_client(access, timeout, 0) as once:
         try:
-            yield ServerFiles(access, client, max_retries)
+            yield ServerFiles(access, client, once, max_retries)
         except openai.APIError as error:
             raise refusal(access, error, not_found) from None
 
 
-def _first(things: Iterable[Any], is_it: Callable[[Any], bool]) -> str | None:
+def _first(listed: Callable[[], Iterable[Any]], is_it: Callable[[Any], bool]) -> str | None:
     with contextlib.suppress(openai.NotFoundError):  # a server that keeps no such list
-        return next((str(thing.id) for thing in things if is_it(thing)), None)
+        return next((str(thing.id) for thing in listed() if is_it(thing)), None)
     return None
 
 
