@@ -7,7 +7,7 @@ import torch
 
 from finetune_cot.errors import ArtifactError, ModelError
 from finetune_cot.models import embedded, packaged
-from finetune_cot.models.embedded import cache_dir, convert_gguf
+from finetune_cot.models.embedded import convert_gguf
 from finetune_cot.models.generation import GenerationSettings, generate
 from finetune_cot.models.loading import LoadedModel, load_model
 from finetune_cot.models.packaged import find_packaged_gguf
@@ -28,11 +28,6 @@ def smollm2() -> LoadedModel:
     except ModelError as error:
         pytest.skip(str(error))
     return load_model("SmolLM2-135M-Instruct", device="cpu")
-
-
-def test_the_cache_is_where_it_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FTCOT_CACHE_DIR", str(tmp_path / "cache"))
-    assert cache_dir() == tmp_path / "cache"
 
 
 def test_a_cache_that_cannot_be_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

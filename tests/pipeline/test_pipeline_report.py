@@ -33,7 +33,12 @@ def part(name: str) -> list[Sample]:
 
 
 def run(saved_dir: Path, **options: object) -> ReportResult:
-    values = {"saved_dir": saved_dir, "data_dir": saved_dir / "no_data", "figure_format": ("none",)}
+    values = {
+        "saved_dir": saved_dir,
+        "data_dir": saved_dir / "no_data",
+        "figure_format": ("none",),
+        "page": False,
+    }
     return report(ReportConfig(**(values | options)))  # type: ignore[arg-type]
 
 
@@ -75,10 +80,16 @@ def test_everything_saved_is_reported(saved_dir: Path) -> None:
         "Accuracy",
         "Accuracy in detail",
         "Completions of other parts",
+        "Data sets",
+        "Accuracy by teacher and training data",
+        "Lengths of completions",
         "Training",
         "Students",
         "Training data",
         "Losses by subset of tasks",
+        "Cost and time",
+        "Where it comes from",
+        "Not measured yet",
     ]
     assert rows(result, "other_parts")[0]["model"] == "teacher"
     assert rows(result, "training_data")[0] | {} == {
@@ -114,9 +125,13 @@ def test_estimates_are_told_of_beside_the_truth(saved_dir: Path) -> None:
         f"Estimate versus truth: {ESTIMATES}",
         "What an estimate costs",
         "Approximation error",
+        *(f"Task affinity: {name}" for name in ("E", "E_dim_9_run_0", NAME, ESTIMATES)),
         "Losses by subset of tasks",
+        "Cost and time",
+        "Where it comes from",
+        "Not measured yet",
     ]
-    assert len(result.figures) == 5
+    assert len(result.figures) == 9
     overview = rows(result, f"agreement_{ESTIMATES}")
     assert [float(row["all"]) for row in overview[:1]] == [result.spearman]
     inputs = read_manifest(result.path / "manifest.json").inputs

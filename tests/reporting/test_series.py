@@ -1,6 +1,15 @@
+import pytest
+
+from finetune_cot.artifacts.ids import CompletionId
 from finetune_cot.artifacts.students import Student
 from finetune_cot.reporting.runs import Entry, entries
-from finetune_cot.reporting.series import by_rationales, by_training_samples, line_charts
+from finetune_cot.reporting.series import (
+    by_model_size,
+    by_rationales,
+    by_training_samples,
+    line_charts,
+    millions,
+)
 from tests.reporting.made_up import measured, student_id
 
 
@@ -48,3 +57,23 @@ def test_sizes_are_compared_at_the_same_number_of_rationales() -> None:
     (series,) = by_training_samples(same)
     assert [number for number, _ in series.points] == [50, 100]
     assert by_training_samples(students(("a_gsm8k", 1, 50, 3), ("b_gsm8k", 2, 100, 5))) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        ("SmolLM2-135M-Instruct", 135),
+        ("opt-6.7b", 6700),
+        ("gpt2", None),
+        ("bert-large", None),
+        ("T5-3B", 3000),
+    ],
+)
+def test_sizes_are_read_from_names(name: str, size: int | None) -> None:
+    assert millions(name) == size
+
+
+def test_models_of_one_method_stand_in_the_order_of_their_size() -> None:
+    models = [CompletionId(f"opt-{size}", "zs_cot", "gsm8k") for size in ("1.3b", "125m")]
+    (series,) = by_model_size(entries(measured(id, 3) for id in models))
+    assert [number for number, _ in series.points] == [125, 1300]

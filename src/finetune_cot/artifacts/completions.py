@@ -19,7 +19,7 @@ from finetune_cot.artifacts.files import read_json, sha256_json, write_file_atom
 from finetune_cot.artifacts.ids import CompletionId, parse_completion_path
 from finetune_cot.artifacts.journal import append_records, begin_journal, parse_line, read_journal
 from finetune_cot.artifacts.lock import artifact_lock
-from finetune_cot.artifacts.manifest import Manifest, to_dict
+from finetune_cot.artifacts.manifest import Manifest, parse_manifest, to_dict
 from finetune_cot.errors import ArtifactError
 
 Key = tuple[int, int]
@@ -61,6 +61,8 @@ class CompletionFile:
     path: Path
     metadata: Mapping[str, Any]
     completions: tuple[Completion, ...]
+    manifest: Manifest | None = None
+    """None of a file without one, such as a published one, or one under way."""
 
 
 _FIELDS = tuple(item.name for item in fields(Completion) if item.name != "extra")
@@ -69,7 +71,6 @@ _REQUIRED = {
     **dict.fromkeys(("question", "answer", "prompt", "completion"), str),
 }
 _OPTIONAL = tuple(name for name in _FIELDS if name not in _REQUIRED)
-_OWN_METADATA = ("manifest", "sha256")
 
 
 def find_completions(id: CompletionId, saved_dir: Path) -> Path | None:
@@ -105,12 +106,14 @@ def read_completions(path: Path) -> CompletionFile:
             where=path,
             remedy="`ftcot teach` or `ftcot evaluate` writes them",
         )
-    metadata: Mapping[str, Any]
+    metadata: dict[str, Any]
     metadata, completions = _read_finished(path) if path.exists() else ({}, {})
+    made = metadata.pop("manifest", None)
     if begun is not None:
-        metadata = metadata or begun.header
+        metadata = metadata or dict(begun.header)
         completions = completions | _journaled(journal, begun.records)
-    return CompletionFile(path, metadata, _sorted(completions))
+    manifest = None if made is None else parse_manifest(made, path)
+    return CompletionFile(path, metadata, _sorted(completions), manifest)
 
 
 @contextlib.contextmanager
@@ -131,6 +134,7 @@ def open_completions(
     """
     with artifact_lock(path, command):
         finished_metadata, finished = _read_finished(path) if path.exists() else ({}, {})
+        finished_metadata.pop("manifest", None)
         outdated = replace and bool(made_otherwise(finished_metadata, metadata, identity))
         if outdated:
             finished_metadata, finished = {}, {}
@@ -322,7 +326,7 @@ def _read_finished(path: Path) -> tuple[dict[str, Any], dict[Key, Completion]]:
             if completion.key in completions:
                 raise ArtifactError("has the indices of an earlier completion", where=where)
             completions[completion.key] = completion
-    return {name: value for name, value in metadata.items() if name not in _OWN_METADATA}, completions
+    return {name: value for name, value in metadata.items() if name != "sha256"}, completions
 
 
 def _journaled(journal: Path, records: Iterable[Mapping[str, Any]]) -> dict[Key, Completion]:

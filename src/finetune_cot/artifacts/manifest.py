@@ -106,7 +106,15 @@ def read_manifest(path: Path) -> Manifest:
     Raises:
         ArtifactError: it is missing, torn, or no manifest.
     """
-    values = read_json(path)
+    return parse_manifest(read_json(path), path)
+
+
+def parse_manifest(values: Any, where: Path) -> Manifest:
+    """The manifest that plain JSON values are.
+
+    Raises:
+        ArtifactError: they are none; names the file.
+    """
     try:
         manifest = Manifest(**values)
     except TypeError:
@@ -114,7 +122,7 @@ def read_manifest(path: Path) -> Manifest:
     tables = () if manifest is None else (manifest.config, manifest.inputs, manifest.outputs)
     if manifest is None or not all(isinstance(table, dict) for table in tables):
         remedy = "restore it, or remove what it belongs to and run its command again"
-        raise ArtifactError("is no manifest", where=path, remedy=remedy)
+        raise ArtifactError("is no manifest", where=where, remedy=remedy)
     return manifest
 
 

@@ -34,7 +34,7 @@ def _show(result: "DemoResult") -> None:
     )
     typer.echo(_accuracy("base model", result.base_accuracy, result.base_stderr, result.questions))
     typer.echo(_accuracy("student", result.student_accuracy, result.student_stderr, result.questions))
-    typer.echo(f"report:      {result.report}")
+    typer.echo(f"report:      {result.page or result.report}")
     typer.echo(f"next:        ftcot export-hf --load-model-dir {result.checkpoint}")
 
 

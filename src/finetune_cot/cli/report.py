@@ -1,5 +1,6 @@
 """``ftcot report``."""
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import typer
@@ -7,9 +8,10 @@ import typer
 from finetune_cot.cli.command import add_command
 from finetune_cot.cli.output import show_table
 from finetune_cot.config.report import ReportConfig
+from finetune_cot.errors import UsageError
 
 if TYPE_CHECKING:
-    from finetune_cot.pipeline.report import ReportResult
+    from finetune_cot.pipeline.report_result import ReportResult
 
 
 def add_to(app: typer.Typer) -> None:
@@ -20,7 +22,30 @@ def add_to(app: typer.Typer) -> None:
 def _run(config: ReportConfig) -> "ReportResult":
     from finetune_cot.pipeline.report import report
 
-    return report(config)
+    if (config.open or config.serve) and not config.page:
+        raise UsageError(
+            "needs the page", where="--open" if config.open else "--serve", remedy="leave --no-page out"
+        )
+    result = report(config)
+    if config.serve:
+        _serve(config, result)
+    elif config.open and result.page is not None:
+        typer.launch(result.page.resolve().as_uri())
+    return result
+
+
+def _serve(config: ReportConfig, result: "ReportResult") -> None:
+    """Show the page until Ctrl-C."""
+    import threading
+
+    from finetune_cot.pipeline.report_server import ReportServer
+
+    server = ReportServer(config, result.path)
+    typer.echo(f"serving   {server.address} (Ctrl-C ends it)", err=True)
+    if config.open:
+        typer.launch(server.address)
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run(threading.Event())
 
 
 def _show(result: "ReportResult") -> None:
@@ -33,6 +58,8 @@ def _show(result: "ReportResult") -> None:
     if result.comparisons:
         _show_agreement(result)
     typer.echo(f"report    {result.report_md}")
+    if result.page is not None:
+        typer.echo(f"page      {result.page}")
     typer.echo(f"tables    {len(result.tables)}")
     typer.echo(f"figures   {len(result.figures)}")
     if result.left_out:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from finetune_cot.config import shared
+from finetune_cot.config.checks import not_negative
 from finetune_cot.config.options import command_config, option
 
 
@@ -21,5 +22,11 @@ class ReportConfig:
     figure_format: tuple[str, ...] = option(
         ("png", "svg"), "Forms of the figures, or none.", choices=("png", "svg", "none")
     )
+    page: bool = option(True, "Also one HTML page with charts and completions, which needs no network.")
+    open: bool = option(False, "Open the page in the browser.")
+    serve: bool = option(
+        False, "Show the page on this machine alone, and make it anew while runs go on; Ctrl-C ends it."
+    )
+    port: int = option(0, "Port of --serve; 0 for any that is free.", check=not_negative)
     saved_dir: Path = shared.saved_dir()
     data_dir: Path = shared.data_dir()

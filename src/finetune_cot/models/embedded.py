@@ -1,14 +1,13 @@
 """The embedded model as an ordinary model folder: converted once, then kept in the cache directory."""
 
 import json
-import os
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float32
 
+from finetune_cot.artifacts.cache import cache_dir
 from finetune_cot.artifacts.files import sha256_file, write_directory_atomic
 from finetune_cot.errors import ArtifactError, ModelError
 from finetune_cot.models.packaged import find_packaged_gguf
@@ -35,17 +34,6 @@ _LAYER_NAMES = {
 }
 _CONTROL = 3
 """GGUF's type of a token that no text is ever split into, such as the end of a message."""
-
-
-def cache_dir() -> Path:
-    """Where converted models are kept: ``$FTCOT_CACHE_DIR``, or ``ftcot`` in the system's cache folder."""
-    if os.environ.get("FTCOT_CACHE_DIR"):
-        return Path(os.environ["FTCOT_CACHE_DIR"]).expanduser()
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "ftcot"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "ftcot" / "Cache"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ftcot"
 
 
 def embedded_model_folder() -> Path:

@@ -84,6 +84,8 @@ class DemoResult:
     datasets: tuple[DatasetAccuracies, ...]
     checkpoint: Path
     report: Path
+    page: Path | None
+    """The report as one HTML page."""
     seconds: float
 
 
@@ -123,6 +125,7 @@ def demo(config: DemoConfig) -> DemoResult:
         ),
         checkpoint=trained.checkpoint,
         report=written.report_md,
+        page=written.page,
         seconds=running.seconds,
     )
 

@@ -1,6 +1,6 @@
 """Tables of accuracy: an overview, every measurement, and the best epochs."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from finetune_cot.reporting.findings import Measurement
 from finetune_cot.reporting.naming import OWN_DATA, Naming
@@ -96,6 +96,32 @@ def by_number(name: str, column: str, every: Iterable[Series]) -> Table:
             for series in every
             for number, entry in series.points
         ),
+    )
+
+
+def by_training_data(rows: Iterable[Entry], filtered: Mapping[str, bool]) -> Table:
+    """Students by where their rationales come from: teacher, and whether only right ones were kept.
+
+    Args:
+        rows: Measured models; base models are left out.
+        filtered: Whether wrong rationales were left out, by the key of the training data.
+    """
+    told = {True: "right ones", False: "all", None: ""}
+    students = [(entry, entry.runs[0].student) for entry in rows]
+    return table(
+        "accuracy_by_training_data",
+        [*_NAMES, "dataset", "teacher", "kept", "samples", "rationales", "n", "accuracy"],
+        (
+            [
+                *(*_names(entry.naming), entry.dataset, student.teacher),
+                *(told[filtered.get(student.finetune_key)], student.training_samples),
+                *(student.rationales_per_question, entry.n, percent(entry.accuracy, entry.error)),
+            ]
+            for entry, student in students
+            if student is not None
+        ),
+        headings=[*_NAMES, "data set", "teacher", "kept", "samples", "rationales", "n", "accuracy, %"],
+        notes=["Kept: whether rationales that reach a wrong answer were left out of the training data."],
     )
 
 

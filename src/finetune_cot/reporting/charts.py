@@ -144,4 +144,19 @@ class ScoreChart:
     rows: tuple[ScoreRow, ...]
 
 
-Chart = BarChart | LineChart | ChangeChart | ScatterChart | ScoreChart
+@dataclass(frozen=True)
+class HeatChart:
+    """A value for each pair, by colour; both sides of 0 are told apart."""
+
+    name: str
+    title: str
+    x_label: str
+    y_label: str
+    value_label: str
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    values: tuple[tuple[float | None, ...], ...]
+    """Of each row and column; None where there is none."""
+
+
+Chart = BarChart | LineChart | ChangeChart | ScatterChart | ScoreChart | HeatChart

@@ -11,6 +11,7 @@ from finetune_cot.reporting.charts import (
     BarChart,
     ChangeChart,
     Chart,
+    HeatChart,
     Line,
     LineChart,
     Panel,
@@ -92,6 +93,8 @@ def draw(chart: Chart) -> "Figure":
         return _draw_lines(chart)
     if isinstance(chart, ScatterChart):
         return _draw_scatter(chart)
+    if isinstance(chart, HeatChart):
+        return _draw_heat(chart)
     return _draw_scores(chart) if isinstance(chart, ScoreChart) else _draw_changes(chart)
 
 
@@ -294,6 +297,22 @@ def _draw_scores(chart: ScoreChart) -> "Figure":
     axes.set_xlabel(chart.x_label, fontsize=_TEXT)
     axes.grid(axis="x", color="#E6E6E6", zorder=0)
     _add_legend(axes, [Patch(color=COLOURS[number]) for number in range(each)], chart.series)
+    return figure
+
+
+def _draw_heat(chart: HeatChart) -> "Figure":
+    figure, axes = _figure(2.2 + 0.24 * len(chart.rows), "")
+    _name_figure(figure, chart.title)
+    values = [[float("nan") if value is None else value for value in row] for row in chart.values]
+    limit = max((abs(value) for row in chart.values for value in row if value is not None), default=0) or 1
+    image = axes.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
+    axes.set_xticks(range(len(chart.columns)), [_short(name, 24) for name in chart.columns], rotation=90)
+    axes.set_yticks(range(len(chart.rows)), [_short(name, 24) for name in chart.rows])
+    for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
+        label.set_parse_math(False)
+    axes.set_xlabel(chart.x_label, fontsize=_TEXT)
+    axes.set_ylabel(chart.y_label, fontsize=_TEXT)
+    figure.colorbar(image, ax=axes).set_label(chart.value_label, fontsize=_TEXT - 1)
     return figure
 
 

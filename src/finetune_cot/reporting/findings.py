@@ -4,11 +4,56 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from finetune_cot.artifacts.ids import CompletionId
+from finetune_cot.artifacts.manifest import Manifest
 from finetune_cot.artifacts.results import ResultRow
 from finetune_cot.artifacts.students import Student
+from finetune_cot.evaluation.checkers import Verdict
 from finetune_cot.evaluation.scores import Score
 from finetune_cot.reporting.comparisons import Comparison
 from finetune_cot.training.settings import EpochLosses
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """How long the texts of one file are."""
+
+    words: tuple[int, ...]
+    """Words of each text with its rationale, ascending."""
+    tokens: tuple[int, ...] = ()
+    """New tokens of each completion, both steps together, ascending; empty where the file does not tell."""
+    limit: int | None = None
+    """New tokens that a rationale, or a whole answer of one step, may have at most."""
+    cut_off: int | None = None
+    """Completions that ended at that limit; None where the file does not tell."""
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """What the first completions of each question would give together."""
+
+    completions: int
+    """Completions of a question."""
+    questions: int
+    """Questions that have so many."""
+    majority: int
+    """Questions whose most frequent prediction is right; of equally frequent ones the first counts."""
+    any: int
+    """Questions of which any of these completions is right."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A completion as people read it."""
+
+    sample_index: int
+    completion_index: int
+    question: str
+    rationale: str
+    """Empty where answer and rationale are one text."""
+    completion: str
+    answer: str
+    """The right one."""
+    verdict: Verdict
 
 
 @dataclass(frozen=True)
@@ -36,6 +81,16 @@ class Measurement:
     """Completions of samples that the data set lacks, which are not scored."""
     score: Score
     """Over completions; its standard error is over questions."""
+    lengths: Lengths = Lengths(())
+    repeated: tuple[Repeated, ...] = ()
+    """For 1, 2, 4, ... completions of a question, and for all of them; empty where there is one of each."""
+    shown: tuple[Shown, ...] = ()
+    """Completions that people may read: all, or some of them, evenly spread."""
+    prompt_tokens: int = 0
+    """Of all completions; 0 where the file does not tell."""
+    completion_tokens: int = 0
+    manifest: Manifest | None = None
+    """Of the file, where it has one."""
 
     @property
     def is_whole(self) -> bool:
@@ -70,6 +125,48 @@ class TrainingData:
     teacher: str | None
     counts: Mapping[str, int]
     """What was left out when they were built, by reason."""
+    lengths: Lengths = Lengths(())
+    """Of the rationales with their answers."""
+
+
+@dataclass(frozen=True)
+class DatasetFacts:
+    """How large a data set is, and how often chance alone would be right."""
+
+    key: str
+    tasks: int
+    samples: int
+    train: int | None
+    """Samples to train on; None where there is no such split."""
+    test: int | None
+    random: float | None
+    """Expected accuracy of drawing among the choices; None where answers are not chosen from a list."""
+    train_random: float | None
+    """Expected accuracy, on the test part, of drawing from the answers of the training part."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Tasks that `select` chose, or groups of them."""
+
+    name: str
+    """Of the list under ``sampled_indices``."""
+    gradients: str
+    """Name of the gradients that it was chosen by."""
+    how: str
+    subsets: tuple[tuple[int, ...], ...]
+    """Numbers of the tasks: one subset, or several groups."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """An artifact and the command that made it."""
+
+    path: str
+    """Relative to ``saved/``."""
+    manifest: Manifest
+    replays: str
+    """What ``--config`` takes to make it again, relative to ``saved/``."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +210,10 @@ class Findings:
     results: tuple[SubsetResults, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
     approximations: tuple[Approximation, ...] = ()
+    datasets: tuple[DatasetFacts, ...] = ()
+    """Data sets that completions were measured on."""
+    selections: tuple[Selection, ...] = ()
+    made: tuple[Made, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     inputs: tuple[str, ...] = ()
     """Paths of the files that were read, relative to ``saved/``."""

@@ -22,6 +22,7 @@ from finetune_cot.artifacts.students import PLATFORM_TRAIN_KEY, Student, read_st
 from finetune_cot.errors import ArtifactError, FtcotError
 from finetune_cot.evaluation.checkers import CHECKERS
 from finetune_cot.prompts.templates import temperature_of, template_of
+from finetune_cot.reporting.chosen import SELECTIONS, read_selection
 from finetune_cot.reporting.comparisons import ESTIMATES, Comparison, read_comparison
 from finetune_cot.reporting.findings import (
     Approximation,
@@ -31,8 +32,10 @@ from finetune_cot.reporting.findings import (
     SubsetResults,
     TrainingData,
 )
+from finetune_cot.reporting.lengths import training_lengths
 from finetune_cot.reporting.logs import read_training_run
 from finetune_cot.reporting.naming import train_key_and_run
+from finetune_cot.reporting.provenance import MANIFESTS, made_completions, read_made
 from finetune_cot.reporting.scoring import Yardstick, score_part, yardstick
 
 APPROXIMATION = "approximation.json"
@@ -80,13 +83,18 @@ def gather(scope: Scope, on_file: Callable[[int], None]) -> Findings:
     for path in _visible(saved.glob("model_metadata/*/*.json")):
         for key, student in reader.read(path, _student):
             students[key] = student
-    measurements = tuple(_measurements(scope, students, reader, on_file))
+    yardsticks: dict[str, Yardstick] = {}
+    measurements = tuple(_measurements(scope, students, yardsticks, reader, on_file))
+    facts = (yardsticks[key].facts for key in sorted({item.id.dataset_key for item in measurements}))
     logs = _visible(saved.glob(f"checkpoints/*/{EPOCH_LOG}"))
     runs = [run for path in logs for run in reader.read(path, read_training_run)]
     data = _visible(saved.glob("finetune_data/P_custom/*.json"))
     results = _visible(saved.glob("results/*/results.csv"))
     estimates = _visible(saved.glob(f"results/*/{ESTIMATES}"))
     approximations = _visible(saved.glob(f"gradients/*/{APPROXIMATION}"))
+    selections = _visible(saved.glob(SELECTIONS))
+    manifests = _visible(path for pattern in MANIFESTS for path in saved.glob(pattern))
+    made = [item for path in manifests for item in reader.read(path, partial(read_made, saved))]
     return Findings(
         measurements=measurements,
         students=tuple(students.values()),
@@ -95,7 +103,10 @@ def gather(scope: Scope, on_file: Callable[[int], None]) -> Findings:
         results=tuple(item for path in results for item in reader.read(path, _results)),
         comparisons=tuple(_comparisons(estimates, reader)),
         approximations=tuple(item for path in approximations for item in reader.read(path, _approximation)),
-        left_out=tuple(reader.left_out),
+        datasets=tuple(item for item in facts if item is not None),
+        selections=tuple(item for path in selections for item in reader.read(path, read_selection)),
+        made=(*made_completions(measurements), *made),
+        left_out=tuple(dict.fromkeys(reader.left_out)),
         inputs=tuple(dict.fromkeys(reader.inputs)),
     )
 
@@ -130,10 +141,13 @@ class _Reader:
 
 
 def _measurements(
-    scope: Scope, students: Students, reader: _Reader, on_file: Callable[[int], None]
+    scope: Scope,
+    students: Students,
+    yardsticks: dict[str, Yardstick],
+    reader: _Reader,
+    on_file: Callable[[int], None],
 ) -> Iterator[Measurement]:
     files: dict[CompletionId, str] = {}
-    yardsticks: dict[str, Yardstick] = {}
     for done, path in enumerate(completion_files(scope), start=1):
         for item in reader.read(path, partial(_measurement, scope, students, yardsticks)):
             if item.id in files:
@@ -154,11 +168,14 @@ def _measurement(
 ) -> Measurement:
     id = parse_completion_path(path)
     template = template_of(id.completion_key)
-    completions = read_completions(path).completions
+    content = read_completions(path)
+    completions = content.completions
+    limit = content.metadata.get("max_reasoning_tokens")
     key = id.dataset_key
     if key not in yardsticks:
         yardsticks[key] = yardstick(key, scope.data_dir, scope.split, scope.split_key)
-    scored = score_part(completions, template, yardsticks[key], key, scope.checker)
+    limit = limit if isinstance(limit, int) else None
+    scored = score_part(completions, template, yardsticks[key], key, scope.checker, limit)
     if scored is None:
         raise ArtifactError(f"holds no completion of the data set {key}", where=path)
     if scored.score.n == 0:
@@ -169,6 +186,7 @@ def _measurement(
         template=template,
         temperature=temperature_of(id.completion_key),
         student=_student_of(id, students),
+        manifest=content.manifest,
         **vars(scored),
     )
 
@@ -205,6 +223,7 @@ def _training_data(path: Path) -> TrainingData:
         tasks=tuple(dict.fromkeys(row.task for row in content.rows)),
         teacher=str(teacher) if teacher is not None else None,
         counts={str(reason): count for reason, count in counts.items() if isinstance(count, int)},
+        lengths=training_lengths(content.rows),
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from urllib.parse import quote
 
 from finetune_cot.reporting.sections import Section
-from finetune_cot.reporting.tables import Cell, Table
+from finetune_cot.reporting.tables import Cell, Table, is_numeric, shown_places
 
 MAX_ROWS = 60
 """Rows of a table that are shown; its CSV file holds all."""
@@ -38,10 +38,10 @@ def escape(text: str) -> str:
 
 def table_to_markdown(table: Table) -> str:
     """A table, with numbers to the right, and its notes under it."""
-    places = _shown_places(table)
+    places = shown_places(table)
     rows = [[row[place] for place in places] for row in table.rows[:MAX_ROWS]]
     headings = [escape(table.headings[place]) for place in places]
-    rules = ["---:" if _is_numeric(table, place) else "---" for place in places]
+    rules = ["---:" if is_numeric(table, place) else "---" for place in places]
     lines = [_line(headings), _line(rules), *(_line(map(_text, row)) for row in rows)]
     more = len(table.rows) - len(rows)
     notes = [escape(note) for note in table.notes]
@@ -73,16 +73,3 @@ def _line(cells: Iterable[str]) -> str:
 
 def _text(cell: Cell) -> str:
     return f"**{escape(cell.text)}**" if cell.strong else escape(cell.text)
-
-
-def _shown_places(table: Table) -> list[int]:
-    """Places of the columns that are shown: not those of the CSV file alone, nor those without any text."""
-    return [
-        place
-        for place, column in enumerate(table.columns)
-        if column not in table.csv_only and any(row[place].text for row in table.rows)
-    ]
-
-
-def _is_numeric(table: Table, place: int) -> bool:
-    return not any(isinstance(row[place].value, str) for row in table.rows)

@@ -8,6 +8,11 @@ from finetune_cot.artifacts.completions import Completion
 from finetune_cot.errors import FtcotError
 from finetune_cot.evaluation.checkers import Verdict, check_completion
 from finetune_cot.evaluation.scores import Score, score_questions
+from finetune_cot.reporting.chance import dataset_facts
+from finetune_cot.reporting.findings import DatasetFacts, Lengths, Repeated, Shown
+from finetune_cot.reporting.lengths import completion_lengths
+from finetune_cot.reporting.repetition import repeated_inference
+from finetune_cot.reporting.samples import MAX_SHOWN, evenly, shown
 from finetune_cot.tasks.answer_formats import PUBLISHED_FORMATS, infer_answer_format
 from finetune_cot.tasks.reasoning import load_dataset
 from finetune_cot.tasks.sample import AnswerFormat, Sample
@@ -28,6 +33,8 @@ class Yardstick:
     """Answer format of each sample; None where the data set is not known."""
     problem: str | None = None
     """Why the part is not the one that was asked for."""
+    facts: DatasetFacts | None = None
+    """None where the data set is not known."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,11 @@ class PartScore:
     samples: int
     foreign: int
     score: Score
+    lengths: Lengths
+    repeated: tuple[Repeated, ...]
+    shown: tuple[Shown, ...]
+    prompt_tokens: int
+    completion_tokens: int
 
 
 def yardstick(dataset_key: str, data_dir: Path, split: str, split_key: str) -> Yardstick:
@@ -50,17 +62,31 @@ def yardstick(dataset_key: str, data_dir: Path, split: str, split_key: str) -> Y
     except FtcotError as error:
         return Yardstick("all", None, None, f"scored over all its completions: {error}")
     formats = {sample.sample_index: dataset.answer_formats[sample.task] for sample in dataset.samples}
+    facts = dataset_facts(dataset, data_dir, split_key)
     try:
         questions = frozenset(part_indices(dataset, data_dir, split, split_key))
     except FtcotError as error:
-        return Yardstick("all", frozenset(formats), formats, f"scored over all its samples: {error}")
-    return Yardstick(split, questions, formats)
+        return Yardstick("all", frozenset(formats), formats, f"scored over all its samples: {error}", facts)
+    return Yardstick(split, questions, formats, facts=facts)
 
 
 def score_part(
-    completions: Sequence[Completion], template: str, measure: Yardstick, dataset_key: str, checker: str
+    completions: Sequence[Completion],
+    template: str,
+    measure: Yardstick,
+    dataset_key: str,
+    checker: str,
+    limit: int | None = None,
 ) -> PartScore | None:
     """Score the completions of the part; where there are none of it, those of other parts.
+
+    Args:
+        completions: Those of a file.
+        template: The template that they answer.
+        measure: Of their data set.
+        dataset_key: Its key.
+        checker: Name of the answer checker.
+        limit: New tokens that a rationale may have at most, where the file tells.
 
     Returns:
         None where no completion belongs to the data set.
@@ -74,9 +100,11 @@ def score_part(
     scored = inside or known
     if not scored:
         return None
+    checked = [
+        (item, check_completion(item, formats[item.sample_index], template, checker)) for item in scored
+    ]
     verdicts: dict[int, list[Verdict]] = {}
-    for completion in scored:
-        verdict = check_completion(completion, formats[completion.sample_index], template, checker)
+    for completion, verdict in checked:
         verdicts.setdefault(completion.sample_index, []).append(verdict)
     whole = None if measure.questions is None or not inside else len(measure.questions)
     return PartScore(
@@ -87,7 +115,17 @@ def score_part(
         samples=max(map(len, verdicts.values())),
         foreign=len(completions) - len(known),
         score=score_questions(verdicts.values()),
+        lengths=completion_lengths(scored, limit),
+        repeated=tuple(repeated_inference(list(verdicts.values()))),
+        shown=tuple(shown(*pair) for pair in evenly(checked, MAX_SHOWN)),
+        prompt_tokens=_tokens(scored, "prompt_tokens"),
+        completion_tokens=_tokens(scored, "completion_tokens"),
     )
+
+
+def _tokens(completions: Sequence[Completion], kind: str) -> int:
+    counts = (completion.extra.get(kind) for completion in completions)
+    return sum(count for count in counts if isinstance(count, int))
 
 
 def _assumed_formats(completions: Sequence[Completion], dataset_key: str) -> dict[int, AnswerFormat]:

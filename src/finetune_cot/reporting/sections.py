@@ -3,8 +3,10 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from pathlib import Path
 
 from finetune_cot.reporting import accuracy, agreement, losses, series
+from finetune_cot.reporting.absent import absent_table
 from finetune_cot.reporting.agreement import Agreements
 from finetune_cot.reporting.agreement_figures import (
     agreement_charts,
@@ -12,9 +14,23 @@ from finetune_cot.reporting.agreement_figures import (
     drawn_tasks,
 )
 from finetune_cot.reporting.bars import bar_charts
+from finetune_cot.reporting.chance import dataset_table
 from finetune_cot.reporting.charts import Chart
+from finetune_cot.reporting.chosen import (
+    MAX_HEAT_TASKS,
+    Affinity,
+    affinity_chart,
+    affinity_table,
+    selection_table,
+    task_names,
+)
+from finetune_cot.reporting.epochs import epoch_accuracies, epoch_charts
 from finetune_cot.reporting.findings import Approximation, Findings, Measurement, TrainingRun
+from finetune_cot.reporting.lengths import lengths_charts, lengths_table
 from finetune_cot.reporting.naming import naming
+from finetune_cot.reporting.provenance import cost_table, provenance_table, token_table, version_table
+from finetune_cot.reporting.published_figures import published_table
+from finetune_cot.reporting.repetition import repetition_charts, repetition_table
 from finetune_cot.reporting.runs import Entry, entries
 from finetune_cot.reporting.scoring import OTHER
 from finetune_cot.reporting.tables import Table, table
@@ -38,24 +54,34 @@ class Section:
     """Tables too long to show, which are there as files alone."""
 
 
-def sections(findings: Findings, part: str, compared: Sequence[Agreements] = ()) -> list[Section]:
+def sections(
+    findings: Findings,
+    part: str,
+    compared: Sequence[Agreements] = (),
+    affinities: Sequence[Affinity] = (),
+) -> list[Section]:
     """Everything that was found, those sections left out of which there is nothing.
 
     Args:
         findings: What was found.
         part: The part of the data sets that was asked for; the best epoch is shown for ``test`` alone.
         compared: Estimates beside the truth.
+        affinities: How tasks bear on each other.
     """
     rows = entries(findings.measurements)
     others = [item for item in findings.measurements if item.part == OTHER]
     return [
         *_accuracy(rows, part),
         *_other_parts(others, part),
+        *_paper(findings, rows),
         *_by_number(rows),
         *_training(findings.training_runs),
         *_agreement(compared),
         *_approximation(findings.approximations),
+        *_chosen(findings, affinities),
         *_origins(findings),
+        *_provenance(findings),
+        *_absent(findings, compared),
         *_left_out(findings),
     ]
 
@@ -89,6 +115,42 @@ def _by_number(rows: Sequence[Entry]) -> Iterator[Section]:
         charts = series.line_charts(name, title, axis, sizes)
         shown = accuracy.by_number(name, "training_samples", sizes)
         yield Section("Accuracy by size of the training data", tables=(shown,), charts=tuple(charts))
+
+    models = series.by_model_size(rows)
+    if models:
+        name, title, axis = "accuracy_by_model_size", "Accuracy by model size", "Parameters (millions)"
+        charts = series.line_charts(name, title, axis, models)
+        words = "Models whose names tell their size."
+        shown = accuracy.by_number(name, "millions", models)
+        yield Section("Accuracy by size of the model", (words,), (shown,), tuple(charts))
+
+
+def _paper(findings: Findings, rows: Sequence[Entry]) -> Iterator[Section]:
+    """What the Fine-tune-CoT paper shows beside its accuracies."""
+    if findings.datasets:
+        yield Section("Data sets", tables=(dataset_table(findings.datasets),))
+    published = published_table(rows)
+    if published.rows:
+        yield Section("Beside published figures", tables=(published,))
+    filtered = {
+        Path(item.path).stem.removeprefix("F_"): bool(item.manifest.config.get("only_correct", True))
+        for item in findings.made
+        if item.manifest.command == "build-finetune-data"
+    }
+    origins = accuracy.by_training_data(rows, filtered)
+    if origins.rows:
+        yield Section("Accuracy by teacher and training data", tables=(origins,))
+    by_epoch = epoch_accuracies(rows)
+    if by_epoch.rows:
+        yield Section("Accuracy by epoch", tables=(by_epoch,), charts=tuple(epoch_charts(rows)))
+    repeated = repetition_table(findings.measurements)
+    if repeated.rows:
+        several = tuple(repetition_charts(findings.measurements))
+        yield Section("Repeated inference", tables=(repeated,), charts=several)
+    lengths = lengths_table(findings.measurements, findings.training_data)
+    if lengths.rows:
+        distributions = lengths_charts(findings.measurements, findings.training_data)
+        yield Section("Lengths of completions", tables=(lengths,), charts=tuple(distributions))
 
 
 def _training(runs: Sequence[TrainingRun]) -> Iterator[Section]:
@@ -132,6 +194,38 @@ def _approximation(approximations: Sequence[Approximation]) -> Iterator[Section]
             tables=(agreement.approximation_table(approximations),),
             charts=tuple(approximation_charts(approximations)),
         )
+
+
+def _chosen(findings: Findings, affinities: Sequence[Affinity]) -> Iterator[Section]:
+    if findings.selections:
+        chosen = selection_table(findings.selections, task_names(findings.results))
+        yield Section("Selected tasks", tables=(chosen,))
+    for item in affinities:
+        yield Section(
+            f"Task affinity: {item.name}",
+            (
+                "How a task's loss changes with another task in the training data. Blue helps, red harms.",
+                f"Mean over {item.subsets} subsets of {len(item.tasks)} tasks; cells without any are empty.",
+            ),
+            charts=(affinity_chart(item),) if len(item.tasks) <= MAX_HEAT_TASKS else (),
+            data=(affinity_table(item),),
+        )
+
+
+def _provenance(findings: Findings) -> Iterator[Section]:
+    if findings.made:
+        tokens = token_table(findings.measurements)
+        costs = cost_table(findings.made, findings.measurements)
+        yield Section("Cost and time", tables=((tokens,) if tokens.rows else ()) + (costs,))
+        yield Section(
+            "Where it comes from", tables=(provenance_table(findings.made), version_table(findings.made))
+        )
+
+
+def _absent(findings: Findings, compared: Sequence[Agreements]) -> Iterator[Section]:
+    missing = absent_table(findings, compared)
+    if missing.rows:
+        yield Section("Not measured yet", tables=(missing,))
 
 
 def _origins(findings: Findings) -> Iterator[Section]:

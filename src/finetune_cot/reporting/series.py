@@ -44,6 +44,25 @@ def by_training_samples(rows: Iterable[Entry]) -> list[Series]:
     return [series for series in _series(groups) if _differ(series)]
 
 
+def by_model_size(rows: Iterable[Entry]) -> list[Series]:
+    """Models by the millions of parameters that their names tell, where one method has several sizes."""
+    groups: dict[tuple[str, ...], list[tuple[int, Entry]]] = {}
+    for entry in rows:
+        size = millions(entry.naming.model)
+        if size is not None:
+            label = entry.dataset, entry.naming.method, entry.naming.training
+            groups.setdefault(label, []).append((size, entry))
+    return [series for series in _series(groups) if _differ(series)]
+
+
+def millions(model: str) -> int | None:
+    """Parameters that a model's name tells, in millions: 135 of ``SmolLM2-135M``, 6700 of ``opt-6.7b``."""
+    found = re.search(r"(?<![\w.])(\d+(?:\.\d+)?)\s?([mb])(?![a-z\d])", model.lower())
+    if found is None:
+        return None
+    return max(1, round(float(found[1]) * (1000 if found[2] == "b" else 1)))
+
+
 def line_charts(name: str, title: str, x_label: str, every: Iterable[Series]) -> list[LineChart]:
     """A chart for each data set that has a series of several numbers."""
     charts: dict[str, list[Series]] = {}

@@ -62,6 +62,20 @@ def to_csv(content: Table) -> str:
     return text.getvalue()
 
 
+def shown_places(content: Table) -> list[int]:
+    """Places of the columns that are shown: not those of the CSV file alone, nor those without any text."""
+    return [
+        place
+        for place, column in enumerate(content.columns)
+        if column not in content.csv_only and any(row[place].text for row in content.rows)
+    ]
+
+
+def is_numeric(content: Table, place: int) -> bool:
+    """Whether a column holds no text."""
+    return not any(isinstance(row[place].value, str) for row in content.rows)
+
+
 def _cell(value: Cell | Value) -> Cell:
     if isinstance(value, Cell):
         return value

@@ -1,0 +1,49 @@
+"""What is not measured yet, and the command that measures it."""
+
+from collections.abc import Iterator, Sequence
+
+from finetune_cot.reporting.agreement import Agreements
+from finetune_cot.reporting.findings import Findings
+from finetune_cot.reporting.tables import Table, table
+
+
+def absent_table(findings: Findings, compared: Sequence[Agreements]) -> Table:
+    """What the report would show if it were there; no row where nothing is missing."""
+    return table(
+        "not_measured",
+        ["missing", "command"],
+        [*_first_road(findings), *_second_road(findings, compared)],
+        headings=["what is missing", "the command that makes it"],
+    )
+
+
+def _first_road(findings: Findings) -> Iterator[list[str]]:
+    measured = findings.measurements
+    if not measured:
+        yield ["Accuracies: no completions are there", "ftcot evaluate"]
+    elif all(item.id.finetune_key is None and item.id.train_key is None for item in measured):
+        yield ["A student beside the base models", "ftcot train, then ftcot evaluate --load-model-dir ..."]
+    elif not any(item.id.finetune_key is None for item in measured):
+        yield ["Base models beside the students", "ftcot evaluate --completion-key zs_cot"]
+    if measured and not any(item.repeated for item in measured):
+        yield [
+            "Repeated inference: several completions of a question",
+            "ftcot teach --completion-key zs_cot_t70 --num-completions 8",
+        ]
+    if not findings.training_data:
+        yield ["Training data", "ftcot build-finetune-data"]
+    if not findings.training_runs:
+        yield ["Losses of a training by epoch", "ftcot train"]
+
+
+def _second_road(findings: Findings, compared: Sequence[Agreements]) -> Iterator[list[str]]:
+    if not compared:
+        if not findings.results:
+            yield ["Estimates of what subsets of the data would give", "ftcot grads, then ftcot estimate"]
+        yield ["Estimates beside the truth", "ftcot sample-truth, on the subsets that were estimated"]
+    elif all(found.noise_floor is None for found in compared):
+        yield ["The noise floor: the same subsets with another seed", "ftcot sample-truth --run 1"]
+    if not findings.approximations:
+        yield ["Error of the first-order approximation", "ftcot grads --check-approximation"]
+    if not findings.selections:
+        yield ["Tasks worth training on", "ftcot select"]

@@ -1,0 +1,128 @@
+"""How long completions are, beside the limit on their tokens and what students learned from."""
+
+from collections.abc import Iterable, Sequence
+
+from finetune_cot.artifacts.completions import Completion
+from finetune_cot.artifacts.finetune_data import FinetuneRow
+from finetune_cot.reporting.charts import Line, LineChart, Point
+from finetune_cot.reporting.findings import Lengths, Measurement, TrainingData
+from finetune_cot.reporting.naming import naming
+from finetune_cot.reporting.tables import Table, Value, table
+
+QUANTILES = (0, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 100)
+"""Percent of the texts that a distribution is drawn at."""
+MAX_LINES = 8
+"""Distributions in one chart: as many as there are colours."""
+
+
+def completion_lengths(completions: Sequence[Completion], limit: int | None) -> Lengths:
+    """Lengths of completions, both steps of two together.
+
+    Args:
+        completions: Those of a file.
+        limit: New tokens that a rationale may have at most, where it is known.
+    """
+    texts = ((item.reasoning_completion or "") + " " + item.completion for item in completions)
+    counts = [item.extra.get("completion_tokens") for item in completions]
+    known = [count for count in counts if isinstance(count, int) and count > 0]
+    reasons = [
+        item.finish_reason if item.reasoning_completion is None else item.reasoning_finish_reason
+        for item in completions
+    ]
+    return Lengths(
+        words=tuple(sorted(len(text.split()) for text in texts)),
+        tokens=tuple(sorted(known)) if len(known) == len(counts) else (),
+        limit=limit,
+        cut_off=None if None in reasons else sum(reason == "length" for reason in reasons),
+    )
+
+
+def training_lengths(rows: Iterable[FinetuneRow]) -> Lengths:
+    """Lengths of what students learn to write."""
+    return Lengths(tuple(sorted(len(f"{row.reasoning or ''} {row.answer}".split()) for row in rows)))
+
+
+def quantile(values: Sequence[int], share: int) -> int:
+    """The value that so many percent of ascending values do not exceed.
+
+    Raises:
+        IndexError: there are no values.
+    """
+    return values[max(0, -(-share * len(values) // 100) - 1)]
+
+
+def lengths_table(measurements: Iterable[Measurement], training_data: Iterable[TrainingData]) -> Table:
+    """Length of every file's texts, in words, and in tokens where the file tells."""
+    rows: list[list[Value]] = [
+        [*_names(item), item.id.dataset_key, *_measures(item.lengths)] for item in measurements
+    ]
+    rows += [
+        ["", "training data", item.finetune_key, " ".join(item.tasks), *_measures(item.lengths)]
+        for item in training_data
+    ]
+    columns = ["model", "method", "training", "dataset", "n", "median_words", "p95_words", "max_words"]
+    return table(
+        "lengths",
+        [*columns, "median_tokens", "p95_tokens", "max_tokens", "limit", "cut_off"],
+        rows,
+        headings=[
+            *("model", "method", "training", "dataset", "n", "words: median", "95 %", "most"),
+            *("tokens: median", "95 %", "most", "limit", "cut off"),
+        ],
+        notes=[
+            "n counts completions, or samples of training data; rationale and answer are taken together.",
+            "Limit: new tokens that a rationale may have; cut off: completions that ended there.",
+        ],
+    )
+
+
+def lengths_charts(
+    measurements: Sequence[Measurement], training_data: Sequence[TrainingData]
+) -> list[LineChart]:
+    """For each data set, how the lengths of its completions are distributed, beside its training data."""
+    datasets = sorted({item.id.dataset_key for item in measurements})
+    charts = []
+    for dataset in datasets:
+        named = [(_label(item), item.lengths) for item in measurements if item.id.dataset_key == dataset]
+        learned = [item for item in training_data if item.tasks == (dataset,)]
+        named += [(f"training data {item.finetune_key}", item.lengths) for item in learned]
+        lines = [
+            Line(f"{label}, n = {len(lengths.words)}", _distribution(lengths.words), colour)
+            for colour, (label, lengths) in enumerate(named[:MAX_LINES])
+            if lengths.words
+        ]
+        if lines:
+            charts.append(
+                LineChart(
+                    name=f"lengths_{dataset}",
+                    title=f"Length of rationale and answer: {dataset}",
+                    x_label="Words",
+                    y_label="Texts that are at most so long (%)",
+                    lines=tuple(lines),
+                    percent=True,
+                )
+            )
+    return charts
+
+
+def _label(item: Measurement) -> str:
+    model, method, training = _names(item)
+    return ", ".join((model, f"{method} [{training}]" if training else method))
+
+
+def _names(item: Measurement) -> tuple[str, str, str]:
+    name = naming(item)
+    return name.model, name.method, name.training
+
+
+def _distribution(values: Sequence[int]) -> tuple[Point, ...]:
+    return tuple(Point(quantile(values, share), share) for share in QUANTILES)
+
+
+def _measures(lengths: Lengths) -> list[Value]:
+    words, tokens = ([*_quantiles(values)] for values in (lengths.words, lengths.tokens))
+    return [len(lengths.words), *words, *tokens, lengths.limit, lengths.cut_off]
+
+
+def _quantiles(values: Sequence[int]) -> Iterable[int | None]:
+    return (quantile(values, share) if values else None for share in (50, 95, 100))

@@ -1,0 +1,116 @@
+"""Where everything comes from: the manifests of what is saved, what it cost, and how to make it again."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from shlex import quote
+
+from finetune_cot.artifacts.manifest import Manifest, read_manifest
+from finetune_cot.reporting.findings import Made, Measurement
+from finetune_cot.reporting.naming import naming
+from finetune_cot.reporting.tables import Cell, Table, Value, table
+
+MANIFESTS = (
+    "checkpoints/*/manifest.json",
+    "exported_model/*/manifest.json",
+    "finetune_data/*/*.manifest.json",
+    "gradients/*/manifest.json",
+    "results/*/manifest.json",
+)
+"""Patterns of manifests that lie beside what they tell of; completion files hold theirs."""
+_SIDECAR = ".manifest.json"
+
+
+def read_made(saved_dir: Path, path: Path) -> Made:
+    """What a manifest tells of.
+
+    Raises:
+        ArtifactError: it is torn or no manifest.
+    """
+    manifest = read_manifest(path)
+    name = path.relative_to(saved_dir)
+    is_sidecar = path.name.endswith(_SIDECAR)
+    artifact = name.with_name(name.name.removesuffix(_SIDECAR)) if is_sidecar else name.parent
+    return Made(artifact.as_posix(), manifest, (name if is_sidecar else name.parent).as_posix())
+
+
+def made_completions(measurements: Iterable[Measurement]) -> Iterator[Made]:
+    """The completion files that hold a manifest."""
+    for item in measurements:
+        if item.manifest is not None:
+            yield Made(item.file, item.manifest, item.file)
+
+
+def provenance_table(every: Iterable[Made]) -> Table:
+    """Every artifact with its command, seed and versions, in the order in which they were made."""
+    ordered = sorted(every, key=lambda item: (item.manifest.started, item.path))
+    return table(
+        "provenance",
+        ["artifact", "command", "started", "seed", "inputs", "versions", "again"],
+        (
+            [
+                *(item.path, item.manifest.command, item.manifest.started, item.manifest.seed),
+                *(len(item.manifest.inputs), _versions(item.manifest), _again(item)),
+            ]
+            for item in ordered
+        ),
+        headings=["artifact", "command", "started (UTC)", "seed", "inputs", "versions", "to make it again"],
+        csv_only=["versions"],
+        notes=[
+            "A manifest holds every option, and the SHA-256 of each input and output.",
+            "Commands are as typed in the folder that holds saved/.",
+        ],
+    )
+
+
+def version_table(every: Iterable[Made]) -> Table:
+    """The versions of packages that artifacts were made with."""
+    counts = Counter(_versions(item.manifest) for item in every)
+    return table("versions", ["versions", "artifacts"], ([told, count] for told, count in counts.items()))
+
+
+def cost_table(every: Iterable[Made], measurements: Iterable[Measurement]) -> Table:
+    """Wall time, memory and tokens of what was made."""
+    tokens = {item.file: (item.prompt_tokens, item.completion_tokens) for item in measurements}
+    rows: list[list[Cell | Value]] = []
+    for item in sorted(every, key=lambda item: (-item.manifest.seconds, item.path)):
+        prompt, completion = tokens.get(item.path, (0, 0))
+        seconds, memory = item.manifest.seconds, item.manifest.peak_memory_bytes / 2**30
+        cells = Cell(seconds, f"{seconds:.1f}"), Cell(memory, f"{memory:.2f}")
+        rows.append([item.path, item.manifest.command, *cells, prompt or None, completion or None])
+    return table(
+        "costs",
+        ["artifact", "command", "seconds", "memory_gib", "prompt_tokens", "completion_tokens"],
+        rows,
+        headings=["artifact", "command", "seconds", "GiB at most", "tokens read", "tokens written"],
+        notes=[
+            "Wall time and memory of the command that last wrote the artifact.",
+            "Tokens are those of the completions that are scored here.",
+        ],
+    )
+
+
+def token_table(measurements: Iterable[Measurement]) -> Table:
+    """Tokens that each model read and wrote, where the files tell."""
+    totals: dict[tuple[str, str], list[int]] = {}
+    for item in measurements:
+        if item.completion_tokens:
+            name = naming(item)
+            total = totals.setdefault((name.model, name.method), [0, 0, 0])
+            for place, count in enumerate((item.score.n, item.prompt_tokens, item.completion_tokens)):
+                total[place] += count
+    return table(
+        "tokens",
+        ["model", "method", "n", "prompt_tokens", "completion_tokens"],
+        ([*key, *total] for key, total in totals.items()),
+        headings=["model", "method", "n", "tokens read", "tokens written"],
+        notes=["n: completions."],
+    )
+
+
+def _versions(manifest: Manifest) -> str:
+    return ", ".join(f"{name} {number}" for name, number in manifest.versions.items())
+
+
+def _again(item: Made) -> str:
+    return f"ftcot {item.manifest.command} --config {quote(f'saved/{item.replays}')}"

@@ -1,0 +1,55 @@
+import shlex
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from finetune_cot.artifacts.manifest import read_manifest, sidecar, start, write_manifest
+from finetune_cot.config.replay import read_config_file
+from finetune_cot.errors import ArtifactError
+from finetune_cot.reporting.provenance import (
+    cost_table,
+    made_completions,
+    provenance_table,
+    read_made,
+    token_table,
+    version_table,
+)
+from tests.reporting.made_up import measured, student_id
+
+CONFIG = {"epochs": 3}
+
+
+def test_the_command_that_is_told_takes_the_same_options(tmp_path: Path) -> None:
+    folder, file = (
+        tmp_path / "checkpoints" / "a b_run_0",
+        tmp_path / "finetune_data" / "P_custom" / "F_x.json",
+    )
+    manifests = folder / "manifest.json", sidecar(file)
+    for path in manifests:
+        path.parent.mkdir(parents=True)
+        write_manifest(path, start("train", CONFIG).manifest())
+    every = [read_made(tmp_path, path) for path in manifests]
+    assert [item.path for item in every] == ["checkpoints/a b_run_0", "finetune_data/P_custom/F_x.json"]
+    for row in provenance_table(every).rows:
+        words = shlex.split(str(row[-1].value))
+        assert words[:3] == ["ftcot", "train", "--config"]
+        assert read_config_file(tmp_path / words[3].removeprefix("saved/"), "train") == CONFIG
+    assert [cell.value for row in version_table(every).rows for cell in row[1:]] == [2]
+
+
+def test_a_manifest_that_is_none_is_named(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text("{}")
+    with pytest.raises(ArtifactError, match="is no manifest"):
+        read_made(tmp_path, tmp_path / "manifest.json")
+    with pytest.raises(ArtifactError):
+        read_manifest(tmp_path / "missing.json")
+
+
+def test_costs_are_told_with_the_tokens_of_completions() -> None:
+    manifest = replace(start("evaluate", {}).manifest(), seconds=2.0, peak_memory_bytes=2**30)
+    item = replace(measured(student_id(), 5), manifest=manifest, prompt_tokens=30, completion_tokens=70)
+    (row,) = cost_table(made_completions([item]), [item]).rows
+    assert [cell.value for cell in row[1:]] == ["evaluate", 2.0, 1.0, 30, 70]
+    assert [[cell.value for cell in row[2:]] for row in token_table([item, item]).rows] == [[20, 60, 140]]
+    assert token_table([measured(student_id(), 5)]).rows == ()
