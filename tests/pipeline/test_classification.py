@@ -265,3 +265,16 @@ def test_who_can_be_asked_what(options: dict[str, Any], tiny_llama_dir: Path) ->
     with pytest.raises(UsageError, match="glue-sst2 is to be classified"):
         teach(TeachConfig(**known, **base, dataset_key="glue/sst2"))
     assert set(options["saved_dir"].rglob("*")) == before
+
+
+@pytest.mark.slow
+def test_the_embedded_model_learns_sentiment(shared_data: Path, saved_dir: Path) -> None:
+    """Better than the most frequent label by three standard errors, after an epoch of 600 samples."""
+    folders: dict[str, Any] = {"data_dir": shared_data, "saved_dir": saved_dir}
+    training = {"downsample": 1 / 3, "max_length": 64, "epochs": 1, "lr": 5e-4, "batch_size": 16}
+    train(TrainConfig(**folders, **training, dataset_key="glue/sst2", lora_rank=8, devices=("cpu",)))
+    asked: dict[str, Any] = {"dataset_key": "glue/sst2", "finetune_key": "glue/sst2", "limit": 300}
+    found = evaluate(EvaluateConfig(**folders, **asked, device="cpu"))
+    answers = [group[0]["answer"] for group in json.loads(found.path.read_text())["data"].values()]
+    most = max(answers.count(answer) for answer in set(answers)) / len(answers)
+    assert found.accuracy - 3 * found.stderr > most

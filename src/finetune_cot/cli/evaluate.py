@@ -32,8 +32,9 @@ def _show(result: "EvaluateResult") -> None:
             f"accuracy {result.accuracy:.1%} +- {result.stderr:.1%} (standard error): {result.correct} of"
             f" {result.n} right, {result.dataset} ({result.split}), {result.completion_key}"
         )
-    if result.metrics:
-        typer.echo(f"{format_value(dict(result.metrics))} ({result.dataset}, {result.split})")
+    further = {name: value for name, value in result.metrics.items() if name != "accuracy"}
+    if further:
+        typer.echo(f"{format_value(further)}, {result.dataset} ({result.split})")
     if result.ungradable and not result.metrics:
         typer.echo(f"{result.ungradable} left out: their right answer cannot be read")
     if len(result.tasks) > 1:
