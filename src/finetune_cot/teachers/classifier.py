@@ -46,7 +46,7 @@ class ClassifierTeacher:
             encode_choice(self._loaded.tokenizer, self._labels, request.sample, request.sample.task)
             for request in requests
         ]
-        context = getattr(self._loaded.model.config, "max_position_embeddings", None)
+        context = self._context()
         batches = sorted_batches([example.length for example in examples], self._batch_size)
         for batch in self._take(batches):
             missing = [place for place in batch if requests[place].key not in done]
@@ -55,6 +55,12 @@ class ClassifierTeacher:
             failures = [Failure(requests[place].key, reason) for place in missing if place not in fitting]
             answers = self._answers([examples[place] for place in fitting]) if fitting else []
             yield [*failures, *map(_completion, (requests[place] for place in fitting), answers)]
+
+    def _context(self) -> int | None:
+        """Tokens that the model reads at most; None where it knows no limit."""
+        places = getattr(self._loaded.model.config, "max_position_embeddings", None)
+        # Of RoBERTa's places two are not for tokens, which its tokenizer knows.
+        return min(places, self._loaded.tokenizer.model_max_length) if places else None
 
     def _answers(self, examples: Sequence[EncodedExample]) -> list[str]:
         loaded = self._loaded
