@@ -65,7 +65,7 @@ def error_reply(status: int, message: str, **details: Any) -> Reply:
 
 @contextlib.contextmanager
 def loopback(answer: Callable[[Asked], Reply] = completion_reply, delay: float = 0.0) -> Iterator[Loopback]:
-    """Serve on a free port; a reply that is a string is sent as it is."""
+    """Serve on a free port; a reply that is a string is sent as it is, one with status 0 not at all."""
     state = Loopback("")
     lock = threading.Lock()
     busy = 0
@@ -84,6 +84,11 @@ def loopback(answer: Callable[[Asked], Reply] = completion_reply, delay: float =
                 state.most_at_once = max(state.most_at_once, busy)
             time.sleep(delay)
             status, reply = answer(asked)
+            if not status:  # cut the connection
+                with lock:
+                    busy -= 1
+                self.close_connection = True
+                return
             data = reply.encode() if isinstance(reply, str) else json.dumps(reply).encode()
             with lock:
                 busy -= 1

@@ -8,26 +8,20 @@ import pytest
 
 from finetune_cot.artifacts.completions import Completion
 from finetune_cot.errors import TeacherError
-from finetune_cot.tasks.sample import Sample
 from finetune_cot.teachers.access import API_KEY, server_access
 from finetune_cot.teachers.asking import Server
 from finetune_cot.teachers.protocol import Failure, Recipe, TeachRequest
 from finetune_cot.teachers.server import OpenAITeacher
 from finetune_cot.teachers.session import MOST_CHOICES
 from tests.loopback import Asked, Reply, completion_reply, error_reply, loopback, reply_of
+from tests.teachers.samples import ANN, BEN, requests
 
-ANN = Sample(7, "Ann has 3 apples and buys 4. How many?", "7", "sums", "3 + 4 = 7.")
-BEN = Sample(9, "Ben has 2 figs. How many?", "2", "sums")
 KEY = "sk-secret-of-the-user"
 
 
 @pytest.fixture(autouse=True)
 def _key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-
-
-def requests(samples: Iterable[Sample] = (ANN,), completions: int = 1) -> list[TeachRequest]:
-    return [TeachRequest(sample, index) for index in range(completions) for sample in samples]
 
 
 def server(base_url: str | None, **options: object) -> Server:

@@ -91,7 +91,7 @@ class Limits:
             self.crowded += 1
         told = seconds_to_wait(headers)
         if told is not None or sent >= self._closed_at:
-            self._close(backoff(self.crowded + 1) if told is None else told)
+            self._close(backoff(self.crowded) if told is None else told)
             self._closed_at = time.monotonic()
 
     def _close(self, seconds: float) -> None:
