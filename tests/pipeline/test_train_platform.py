@@ -122,6 +122,17 @@ def test_trained_and_evaluated(platform: str, served: Platform, saved_dir: Path)
         assert "stop" not in asked[0].body
 
 
+def test_runs_have_completions_of_their_own(served: Platform, saved_dir: Path) -> None:
+    names = []
+    for run in range(2):
+        train(config(served, saved_dir, run=run))
+        asked = EvaluateConfig(teacher="openai", model_key="babbage-002", finetune_key="k", run=run)
+        result = evaluate(replace(asked, dataset_key=DATASET, limit=1, saved_dir=saved_dir))
+        assert result.generated == 1
+        names.append(result.path.name)
+    assert names == [f"F_k__D_{DATASET}.json", f"F_k__T_openai_run_1__D_{DATASET}.json"]
+
+
 def test_a_second_run_asks_for_nothing(served: Platform, saved_dir: Path) -> None:
     first = train(config(served, saved_dir))
     before = len(served.asked)

@@ -173,3 +173,8 @@ def test_published_prompts_are_reproduced(shared_data: Path, dataset: str) -> No
     content = json.loads((folder / f"D_{dataset}.json").read_text(encoding="utf-8"))
     for (record,) in content["data"].values():
         assert prompt_text("zs_cot", record["question"]) == record["reasoning_prompt"]
+
+
+def test_a_student_of_messages_is_asked_the_bare_question() -> None:
+    assert chat_messages("ft_cot_token", " 1 + 1? ") == [{"role": "user", "content": "1 + 1?"}]
+    assert chat_messages("zs", "1 + 1?") == [{"role": "user", "content": "Q: 1 + 1?\n\nA:"}]

@@ -44,7 +44,8 @@ def _show(result: "TrainResult") -> None:
         typer.echo(f"in {result.checkpoint}")
         id = parse_model_metadata_path(result.checkpoint)
         keys = f"--model-key {id.base_model} --finetune-key {id.finetune_key} --train-key {id.train_key}"
-        typer.echo(f"next: ftcot evaluate --teacher openai {keys}")
+        run = f" --run {result.platform_run}" if result.platform_run else ""
+        typer.echo(f"next: ftcot evaluate --teacher openai {keys}{run}")
         return
     typer.echo(
         f"{result.epochs} epochs, {result.steps} optimizer steps, {result.samples} training samples,"

@@ -42,7 +42,7 @@ def locate(
     """
     id = subject.completion_id(completion_key, dataset_key)
     found = find_completions(id, saved_dir)
-    if found or not subject.is_student or subject.folder:
+    if found or not subject.is_student or subject.folder or subject.job:
         return found, subject
     platform = replace(subject, train_key=None)
     found = find_completions(platform.completion_id(completion_key, dataset_key), saved_dir)

@@ -262,6 +262,7 @@ def _result(order: _Order, job: PlatformJob | None) -> TrainResult:
         samples=order.student.training_samples,
         served_model=job.model if job else None,
         job_id=job.job_id if job else None,
+        platform_run=order.config.run,
     )
 
 

@@ -57,6 +57,8 @@ class TrainResult:
     """Of a platform's student, the server's name of it; ``checkpoint`` is then the file of its metadata."""
     job_id: str | None = None
     """Of a platform's student, the server's name of the job that made it."""
+    platform_run: int = 0
+    """Of a platform's student, the number of the run."""
     plan: Mapping[str, Any] | None = None
     """With ``--dry-run``, what would be done."""
 
