@@ -30,7 +30,7 @@ def _run(config: ReportConfig) -> "ReportResult":
     if config.serve:
         _serve(config, result)
     elif config.open and result.page is not None:
-        typer.launch(result.page.resolve().as_uri())
+        _open(result.page.resolve().as_uri())
     return result
 
 
@@ -43,9 +43,16 @@ def _serve(config: ReportConfig, result: "ReportResult") -> None:
     server = ReportServer(config, result.path)
     typer.echo(f"serving   {server.address} (Ctrl-C ends it)", err=True)
     if config.open:
-        typer.launch(server.address)
+        _open(server.address)
     with contextlib.suppress(KeyboardInterrupt):
         server.run(threading.Event())
+
+
+def _open(address: str) -> None:
+    import webbrowser
+
+    if not webbrowser.open(address):
+        typer.echo(f"no browser was found; open {address}", err=True)
 
 
 def _show(result: "ReportResult") -> None:

@@ -166,7 +166,7 @@ class Made:
     """Relative to ``saved/``."""
     manifest: Manifest
     replays: str
-    """What ``--config`` takes to make it again, relative to ``saved/``."""
+    """What ``--config`` takes to make it again, from where the report was made."""
 
 
 @dataclass(frozen=True)

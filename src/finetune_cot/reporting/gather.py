@@ -105,7 +105,7 @@ def gather(scope: Scope, on_file: Callable[[int], None]) -> Findings:
         approximations=tuple(item for path in approximations for item in reader.read(path, _approximation)),
         datasets=tuple(item for item in facts if item is not None),
         selections=tuple(item for path in selections for item in reader.read(path, read_selection)),
-        made=(*made_completions(measurements), *made),
+        made=(*made_completions(saved, measurements), *made),
         left_out=tuple(dict.fromkeys(reader.left_out)),
         inputs=tuple(dict.fromkeys(reader.inputs)),
     )

@@ -31,14 +31,14 @@ def read_made(saved_dir: Path, path: Path) -> Made:
     name = path.relative_to(saved_dir)
     is_sidecar = path.name.endswith(_SIDECAR)
     artifact = name.with_name(name.name.removesuffix(_SIDECAR)) if is_sidecar else name.parent
-    return Made(artifact.as_posix(), manifest, (name if is_sidecar else name.parent).as_posix())
+    return Made(artifact.as_posix(), manifest, str(path if is_sidecar else path.parent))
 
 
-def made_completions(measurements: Iterable[Measurement]) -> Iterator[Made]:
+def made_completions(saved_dir: Path, measurements: Iterable[Measurement]) -> Iterator[Made]:
     """The completion files that hold a manifest."""
     for item in measurements:
         if item.manifest is not None:
-            yield Made(item.file, item.manifest, item.file)
+            yield Made(item.file, item.manifest, str(saved_dir / item.file))
 
 
 def provenance_table(every: Iterable[Made]) -> Table:
@@ -58,7 +58,7 @@ def provenance_table(every: Iterable[Made]) -> Table:
         csv_only=["versions"],
         notes=[
             "A manifest holds every option, and the SHA-256 of each input and output.",
-            "Commands are as typed in the folder that holds saved/.",
+            "Commands are to be typed where the report was made.",
         ],
     )
 
@@ -113,4 +113,4 @@ def _versions(manifest: Manifest) -> str:
 
 
 def _again(item: Made) -> str:
-    return f"ftcot {item.manifest.command} --config {quote(f'saved/{item.replays}')}"
+    return f"ftcot {item.manifest.command} --config {quote(item.replays)}"
