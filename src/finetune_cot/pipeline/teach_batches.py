@@ -151,8 +151,8 @@ def _submit(work: _Work) -> BatchOutcome:
         if batch.batch_id is None:
             _take_up(work, batch)
     there = work.completions()
-    pending = {key_of(id) for batch in work.ledger.under_way for id in batch.custom_ids}
-    missing = [request for request in work.job.requests if request.key not in there.keys() | pending]
+    known = there.keys() | {key_of(id) for batch in work.ledger.under_way for id in batch.custom_ids}
+    missing = [request for request in work.job.requests if request.key not in known]
     steps: dict[int, list[BatchLine]] = {1: [], 2: []}
     for request in missing:
         steps[2 if request.key in work.ledger.reasoning else 1].append(work.line(request))
