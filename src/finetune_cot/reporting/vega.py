@@ -23,6 +23,7 @@ ROW = 17  # pixels
 ZOOM = "zoom"
 """Name of the selection that moves and zooms; its signals are ``zoom_x`` and ``zoom_y``."""
 
+_NARROW, _NOTE = "width < 480", 125  # pixels
 _MAX_TICKS = 8
 Spec = dict[str, Any]
 
@@ -71,13 +72,16 @@ def _bars(chart: BarChart) -> Any:
         texts.append({"place": place, "label": bar.label, "note": bar.note.strip(), "strong": False})
         bars.append({"place": place + 1, **_bar_values(bar)})
         place += 2
-    y, x = _places(place), alt.X("x:Q", title=chart.x_label.split("\n"), scale=alt.Scale(domain=[0, 100]))
+    y, scale = _places(place), alt.Scale(domain=[0, 100], range=_beside_notes())
+    axis = alt.Axis(title=chart.x_label.split("\n"), titleAnchor="start")
     data = alt.Chart(alt.InlineData(values=bars))
     kinds = list(chart.kinds)
     colours = [BAR_COLOURS[number % len(BAR_COLOURS)] for number in range(len(kinds))]
     colour = alt.Color("kind:N", scale=alt.Scale(domain=kinds, range=colours), legend=None)
     tooltip = [alt.Tooltip(f"{name}:N") for name in ("group", "label", "note")]
-    marks = data.mark_bar(size=11).encode(y=y, x=x, color=colour, tooltip=tooltip)
+    marks = data.mark_bar(size=11).encode(
+        y=y, x=alt.X("x:Q", axis=axis, scale=scale), color=colour, tooltip=tooltip
+    )
     errors = data.mark_rule(strokeWidth=1.5).encode(y=y, x="low:Q", x2="high:Q")
     return alt.layer(marks.add_params(_zoom("x")), errors, *_texts(texts, place)).properties(
         height=ROW * place
@@ -147,7 +151,11 @@ def _changes(chart: ChangeChart) -> Any:
     dots = alt.Chart(alt.InlineData(values=points)).mark_point(filled=True, size=70, opacity=1)
     marks = dots.encode(
         y=y,
-        x=alt.X("x:Q", title=chart.x_label, scale=alt.Scale(zero=False)),
+        x=alt.X(
+            "x:Q",
+            axis=alt.Axis(title=chart.x_label, titleAnchor="start"),
+            scale=alt.Scale(zero=False, range=_beside_notes()),
+        ),
         color=alt.Color("when:N", scale=colours, legend=_legend()),
         shape=alt.Shape("when:N", scale=alt.Scale(range=list(SHAPES[:2])), legend=_legend()),
         tooltip=["label:N", "when:N", alt.Tooltip("x:Q", format=".4~g")],
@@ -250,24 +258,35 @@ def _places(count: int) -> Any:
 
 
 def _texts(rows: Sequence[dict[str, Any]], count: int) -> list[Any]:
-    """Labels to the left and notes to the right, in rows of their own, so that narrow pages hold them."""
+    """Labels in rows of their own, and notes: beside them, or on a narrow page beside what is drawn below."""
     import altair as alt
 
-    y = _places(count)
     layers = []
     for strong in (True, False):
         chosen = [row for row in rows if row["strong"] == strong]
         if chosen:
-            data = alt.Chart(alt.InlineData(values=chosen))
-            weight = "bold" if strong else "normal"
-            noted = any(row["note"] for row in chosen)
-            room = "max(90, width - 185)" if noted else "width"
-            left = data.mark_text(align="left", fontWeight=weight, limit=alt.ExprRef(room))
-            layers.append(left.encode(y=y, x=alt.value(0), text="label:N", tooltip="label:N"))
-            if noted:
-                right = data.mark_text(align="right")
-                layers.append(right.encode(y=y, x=alt.value("width"), text="note:N"))
+            limit = f"{_NARROW} || {str(strong).lower()} ? width : width - {_NOTE}"
+            left = alt.Chart(alt.InlineData(values=chosen)).mark_text(
+                align="left", fontWeight="bold" if strong else "normal", limit=alt.ExprRef(limit)
+            )
+            texts = left.encode(y=_places(count), x=alt.value(0), text="label:N", tooltip="label:N")
+            layers.append(texts)
+    noted = [row for row in rows if row["note"]]
+    for below, shown in ((0, f"{_NARROW} ? 0 : 1"), (1, f"{_NARROW} ? 1 : 0")):
+        if noted:
+            moved = [{"place": row["place"] + below, "note": row["note"]} for row in noted]
+            right = alt.Chart(alt.InlineData(values=moved)).mark_text(
+                align="right", opacity=alt.ExprRef(shown)
+            )
+            layers.append(right.encode(y=_places(count), x=alt.value("width"), text="note:N"))
     return layers
+
+
+def _beside_notes() -> list[Any]:
+    """Range of a horizontal axis, which leaves room for notes on a narrow page."""
+    import altair as alt
+
+    return [0, alt.ExprRef(f"{_NARROW} ? width - {_NOTE} : width")]
 
 
 def _zoom(*encodings: str) -> Any:
