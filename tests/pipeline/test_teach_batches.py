@@ -95,7 +95,7 @@ def test_one_step(batch: Run, served: Platform, saved_dir: Path) -> None:
 def test_two_steps_give_what_live_requests_give(
     endpoint: str, batch: Run, served: Platform, saved_dir: Path, tmp_path: Path
 ) -> None:
-    two = {"completion_key": "zs_cot_t70", "num_completions": 2, "endpoint": endpoint}
+    two = {"completion_key": "zs_cot_t70", "num_completions": 2, "endpoint": endpoint, "seed": 3}
     batch("submit", **two)
     served.finish()
     first = batch("collect", **two)

@@ -16,8 +16,8 @@ def after(message: str, parameter: str | None = None, chat: bool = True) -> dict
 
 
 def test_only_what_is_set_is_wanted() -> None:
-    assert wanted_parameters(Recipe("zs"), 9) == {"max_tokens": 9, "temperature": 0.0}
-    assert wanted_parameters(Recipe("fs_cot", temperature=0.7), 9)["stop"] == ["\nQ:"]
+    assert wanted_parameters(Recipe("zs"), 9, 0) == {"max_tokens": 9, "temperature": 0.0}
+    assert wanted_parameters(Recipe("fs_cot", temperature=0.7), 9, 0)["stop"] == ["\nQ:"]
 
 
 def test_openai_is_asked_in_its_own_way() -> None:

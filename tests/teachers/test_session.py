@@ -68,7 +68,8 @@ def test_each_request_has_a_seed_of_its_own_where_one_is_set() -> None:
     with loopback() as served:
         taught(served, requests([ANN], 3), Recipe("zs", temperature=0.7, seed=5))
         taught(served, requests([ANN]), Recipe("zs", seed=5))
-    assert [asked.body.get("seed") for asked in served.asked] == [5, 6, 7, None]
+    seeds = [asked.body.get("seed") for asked in served.asked]
+    assert (sorted(seeds[:3]), seeds[3:]) == ([5, 6, 7], [None])
 
 
 def test_the_cost_stays_below_its_limit() -> None:

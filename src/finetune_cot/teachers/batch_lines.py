@@ -59,7 +59,7 @@ def batch_line(
         messages = answer_messages(sample.question, step_of(reasoning).text)
         limit, step = recipe.max_answer_tokens, 2
     dialect = Dialect(server.access.is_openai, server.endpoint == "chat")
-    parameters = dialect.parameters(wanted_parameters(recipe, limit))
+    parameters = dialect.parameters(wanted_parameters(recipe, limit, request.completion_index))
     asked = {"messages": messages} if server.endpoint == "chat" else {"prompt": prompt}
     body = {"model": server.model, **asked, **parameters}
     digest = sha256_json(body)[:_HASH_LENGTH]

@@ -15,16 +15,20 @@ _OUT_OF_RANGE = re.compile(r"between|range|less than|greater than|at most|maximu
 """A temperature that is too high is a mistake of the user's; one that is not to be set is not."""
 
 
-def wanted_parameters(recipe: Recipe, limit: int) -> dict[str, Any]:
+def wanted_parameters(recipe: Recipe, limit: int, completion_index: int) -> dict[str, Any]:
     """Parameters of a request for one step of a completion: those alone that are set.
 
     Args:
         recipe: How completions are asked for.
         limit: New tokens, at most.
+        completion_index: The how many-eth completion of the question it is.
     """
     wanted: dict[str, Any] = {LIMIT: limit, "temperature": recipe.temperature}
     if stop := (*stop_strings(recipe.template), *recipe.stop):
         wanted["stop"] = list(stop)
+    if recipe.seed and recipe.temperature > 0:
+        # One seed for all would make the completions of a question the same.
+        wanted["seed"] = recipe.seed + completion_index
     return wanted
 
 

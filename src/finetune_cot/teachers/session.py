@@ -179,13 +179,9 @@ class Session:
         self._tell(request, completion_of(request, first, second), first.usage + second.usage)
 
     async def _ask(self, prompt: Prompt, requests: Sequence[TeachRequest], limit: int) -> Reply:
-        recipe, first = self._recipe, requests[0]
-        wanted = wanted_parameters(recipe, limit)
+        wanted = wanted_parameters(self._recipe, limit, requests[0].completion_index)
         if len(requests) > 1:
             wanted["n"] = len(requests)
-        if recipe.seed and recipe.temperature > 0:
-            # One seed for all would make the completions of a question the same.
-            wanted["seed"] = recipe.seed + first.completion_index
         try:
             reply = await self._asker.ask(prompt, wanted)
         except FailedRequestError:
