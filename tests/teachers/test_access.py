@@ -51,6 +51,7 @@ def test_openai_needs_a_key_and_others_do_not() -> None:
     with pytest.raises(UsageError, match="OPENAI_API_KEY is not set"):
         server_access(None)
     assert server_access(ELSEWHERE).key == ""
+    assert server_access(f"{ELSEWHERE}/") == server_access(ELSEWHERE)
 
 
 def test_a_variable_of_another_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,7 +67,7 @@ def server_access(
     Raises:
         UsageError: the key is not there, others can read its file, or the address holds a password.
     """
-    url = base_url or OPENAI_URL
+    url = (base_url or OPENAI_URL).rstrip("/")
     parts = urlsplit(url)
     if parts.username or parts.password or parts.query:
         raise UsageError(
