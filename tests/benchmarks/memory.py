@@ -9,6 +9,7 @@ process had before the model was loaded; what reading the model's file takes on 
 import argparse
 import json
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ def measure(options: dict[str, Any]) -> dict[str, Any]:
     examples = encode_parts(plan.parts, data.template, config.max_length, loaded)
     dev_loss = mean_loss(model, loaded.tokenizer.pad_token_id, examples.dev)
     Path("/proc/self/clear_refs").write_text("5")  # forgets the peak so far
+    started = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
         outcome = fine_tune(
             model,
@@ -45,7 +47,7 @@ def measure(options: dict[str, Any]) -> dict[str, Any]:
             Path(folder),
             lambda _: None,
         )
-    peak = _status("VmHWM") - before
+    peak, processor = _status("VmHWM") - before, time.process_time() - started
     del model
     estimate = training_memory(plan, examples)
     assert estimate is not None
@@ -60,6 +62,7 @@ def measure(options: dict[str, Any]) -> dict[str, Any]:
         "dev loss before": dev_loss,
         "dev loss": outcome.epochs[-1].dev_loss,
         "seconds per sample": outcome.seconds / outcome.samples_seen,
+        "processor seconds": processor,
     }
 
 

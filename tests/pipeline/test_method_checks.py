@@ -10,12 +10,12 @@ from finetune_cot.config.export_hf import ExportHfConfig
 from finetune_cot.config.grads import GradsConfig
 from finetune_cot.config.sample_truth import SampleTruthConfig
 from finetune_cot.config.train import TrainConfig
-from finetune_cot.errors import UsageError
+from finetune_cot.errors import ModelError, UsageError
 from finetune_cot.pipeline.export_hf import export_hf
 from finetune_cot.pipeline.grads import grads
 from finetune_cot.pipeline.sample_truth import sample_truth
 from finetune_cot.pipeline.train import train
-from tests.adapters_library import without_adapters
+from tests.adapters_library import with_adapters, without_adapters
 from tests.pipeline.methods import three_tasks
 
 pytestmark = pytest.mark.models
@@ -79,6 +79,14 @@ def test_a_missing_adapters_library(method: str, options: dict[str, Any]) -> Non
     ):
         with pytest.raises(UsageError, match=rf"--method {method}: .*pip install 'finetune-cot\[adapters\]'"):
             run()
+    assert not options["saved_dir"].exists()
+
+
+@with_adapters
+def test_gpt2_in_4_bits_takes_no_bottleneck(tmp_path: Path, wide_model_dirs: dict[str, Path]) -> None:
+    options = three_tasks(tmp_path, wide_model_dirs["gpt2"])
+    with pytest.raises(ModelError, match="--method: the adapters library cannot adapt a gpt2 in 4 bits"):
+        train(TrainConfig(**options, method="qadapter"))
     assert not options["saved_dir"].exists()
 
 

@@ -14,11 +14,13 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from finetune_cot.batches.collation import collate
 from finetune_cot.config.train import TrainConfig
+from finetune_cot.config.training import QUANTIZED_METHODS
 from finetune_cot.models.loading import load_model, sketch_model
 from finetune_cot.pipeline.trainable import begin_training
 from finetune_cot.training.loss import sample_losses
 from finetune_cot.training.memory import MemoryEstimate, estimate_memory
 from finetune_cot.training.settings import TrainingSettings
+from tests.adapters_library import with_adapters
 from tests.training.conftest import samples
 
 pytestmark = pytest.mark.models
@@ -31,7 +33,7 @@ def estimated(config: TrainConfig, examples: list[Any], **settings: Any) -> Memo
         sketch = sketch_model(config.model_key, config.precision, None)
         model = begin_training(sketch.model, config, "base")
     how = TrainingSettings(epochs=1, lr=1.0, batch_size=len(examples), precision=config.precision, **settings)
-    quantized = config.method == "qlora"
+    quantized = config.method in QUANTIZED_METHODS
     return estimate_memory(model, examples, [], sketch.tokenizer.pad_token_id, how, quantized=quantized)
 
 
@@ -51,13 +53,22 @@ def kept(model: Any, batch: Any) -> int:
     return sum(storage.nbytes() for storage in storages.values())
 
 
-@pytest.mark.parametrize("method", ["lora", "qlora", "full"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        *("lora", "qlora", "full"),
+        pytest.param("adapter", marks=with_adapters),
+        pytest.param("qadapter", marks=with_adapters),
+    ],
+)
 @pytest.mark.parametrize("family", ["llama", "gpt2", "t5"])
 def test_activations_are_those_of_a_real_pass(
     family: str, method: str, wide_model_dirs: dict[str, Path]
 ) -> None:
+    if (family, method) == ("gpt2", "qadapter"):
+        pytest.skip("the adapters library cannot do this")
     folder = str(wide_model_dirs[family])
-    loaded = load_model(folder, device="cpu", quantized=method == "qlora")
+    loaded = load_model(folder, device="cpu", quantized=method in QUANTIZED_METHODS)
     examples = samples(loaded, 6)
     config = TrainConfig(model_key=folder, method=method)
     found = estimated(config, examples)
@@ -68,6 +79,8 @@ def test_activations_are_those_of_a_real_pass(
     assert found.optimizer == 2 * found.gradients
     real = kept(model, collate(examples, loaded.tokenizer.pad_token_id))
     assert found.activations == pytest.approx(real, rel=0.05)
+    held = sum(tensor.numel() * tensor.element_size() for tensor in (*model.parameters(), *model.buffers()))
+    assert found.weights == pytest.approx(held, rel=0.05)
 
 
 def test_what_saves_memory_is_said_to(wide_model_dirs: dict[str, Path]) -> None:

@@ -14,7 +14,7 @@ import torch
 from finetune_cot.errors import ModelError, UsageError
 from finetune_cot.models.classification import is_classifier
 from finetune_cot.models.loading import quiet_transformers
-from finetune_cot.models.quantized import compute_as_asked
+from finetune_cot.models.quantized import compute_as_asked, foreign_layer
 
 ADAPTER_NAME = "finetune_cot"
 """What the adapters library calls ours."""
@@ -74,6 +74,12 @@ def put_on(model: Any, name: str, adapter: Mapping[str, Any], *, base_name: str,
                 where=where,
                 remedy="use --method lora for this model",
             ) from None
+    if unknown := foreign_layer(model):
+        raise ModelError(
+            f"the adapters library cannot adapt a {model.config.model_type} in 4 bits: see its {unknown}",
+            where=where,
+            remedy="use --method adapter or qlora for this model",
+        )
     _keep_signature(type(model), forward)
     _keep_cache(model)
     compute_as_asked(model)  # the library puts layers of its own in the place of those in 4 bits

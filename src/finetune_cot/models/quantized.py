@@ -101,6 +101,15 @@ def is_quantized(model: Any) -> bool:
     return any(type(parameter).__name__ == "Params4bit" for parameter in model.parameters())
 
 
+def foreign_layer(model: Any) -> str | None:
+    """Name of a layer that holds weights in 4 bits and does not know how to compute with them, if any."""
+    for name, layer in model.named_modules():
+        in_4_bits = type(layer._parameters.get("weight")).__name__ == "Params4bit"
+        if in_4_bits and all(kind.__name__ != "Linear4bit" for kind in type(layer).__mro__):
+            return str(name)
+    return None
+
+
 def note_quantization(model: Any, folder: Path) -> None:
     """Write beside an adapter's weights how its base is quantized, if it is."""
     if is_quantized(model):

@@ -56,7 +56,7 @@ def add_bottleneck(
         )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        put_on(model, ADAPTER_NAME, asdict(bottleneck), base_name=base_name, where="--method adapter")
+        put_on(model, ADAPTER_NAME, asdict(bottleneck), base_name=base_name, where="--method")
     return _trainable(model, freeze_head)
 
 

@@ -206,8 +206,7 @@ class _FrozenLinear:
     """A layer in 4 bits, which keeps nothing: its weights are there in any case."""
 
     def __init__(self, layer: Any) -> None:
-        weight = layer.weight
-        self._outer = weight.shape[1] if isinstance(layer, Conv1D) else weight.shape[0]
+        self._outer = layer.nf if isinstance(layer, Conv1D) else layer.out_features
 
     def __call__(self, x: Tensor) -> Any:
         return _Product.apply(x, self._outer)  # type: ignore[no-untyped-call]

@@ -146,7 +146,7 @@ def _layers_in_4_bits(model: Any) -> list[nn.Module]:
     return [
         layer
         for name, layer in model.named_modules()
-        if type(layer) in (nn.Linear, Conv1D)
+        if isinstance(layer, nn.Linear | Conv1D)
         and layer is not head
         and not layer.weight.requires_grad
         and not precise & set(name.split("."))
