@@ -53,4 +53,4 @@ def test_detail_has_every_run_with_its_counts() -> None:
 def test_the_best_epoch_stands_beside_the_last_one() -> None:
     epochs = [measured(student_id(epoch=epoch), correct) for epoch, correct in ((1, 3), (2, 9), (3, 5))]
     found = best_epochs(entries([*epochs, measured(BASE, 2)]))
-    assert [[cell.value for cell in row[3:]] for row in found.rows] == [["gsm8k", 0, 3, 2, 0.9, 0.5]]
+    assert [[cell.value for cell in row[3:]] for row in found.rows] == [["gsm8k", 0, 10, 3, 2, 0.9, 0.5]]

@@ -35,3 +35,8 @@ def test_every_share_has_its_n_and_error() -> None:
     (chart,) = repetition_charts([item])
     assert "n = 4" in chart.x_label
     assert [(point.x, point.y) for point in chart.lines[1].points] == [(1, 50), (2, 100)]
+
+
+def test_nothing_is_told_of_no_questions() -> None:
+    unknown = [Verdict(False, False, True, True, False, "b")] * 2
+    assert list(repeated_inference([unknown])) == []

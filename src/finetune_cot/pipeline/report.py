@@ -1,4 +1,4 @@
-"""``report``: tables and figures of everything that is saved."""
+"""``report``: tables, figures and a page of everything that is saved."""
 
 import contextlib
 from collections.abc import Sequence
@@ -53,7 +53,7 @@ def report(config: ReportConfig) -> ReportResult:
     Raises:
         ArtifactError: nothing is saved yet, or nothing of the only data set asked for, or the report cannot
             be written.
-        UsageError: the name cannot be one, or matplotlib or the checker's package is not installed.
+        UsageError: the name cannot be one, or a package of figures, page or checker is not installed.
     """
     # a report that is replayed is written, neither opened nor served
     running = start("report", to_plain(replace(config, open=False, serve=False)))

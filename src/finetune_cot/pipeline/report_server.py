@@ -100,6 +100,9 @@ class _Handler(SimpleHTTPRequestHandler):
         else:
             super().do_GET()
 
+    def do_HEAD(self) -> None:
+        self.send_error(405)
+
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing of single requests."""
 

@@ -75,9 +75,16 @@ def best_epochs(rows: Iterable[Entry]) -> Table:
     """The best epoch by its accuracy on the measured part itself, as in the paper, beside the last one."""
     return table(
         "best_on_test",
-        [*_NAMES, "dataset", "run", "measured_epochs", "best_epoch", "best_accuracy", "last_accuracy"],
+        [*_NAMES, "dataset", "run", "n", "measured_epochs", "best_epoch", "best_accuracy", "last_accuracy"],
         (
-            [*_names(entry.naming), entry.dataset, run_number(epochs[0]), len(epochs), *_best_epoch(epochs)]
+            [
+                *_names(entry.naming),
+                entry.dataset,
+                run_number(epochs[0]),
+                epochs[-1].score.n,
+                len(epochs),
+                *_best_epoch(epochs),
+            ]
             for entry in rows
             for epochs in entry.epochs
             if len(epochs) > 1

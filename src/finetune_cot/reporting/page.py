@@ -25,7 +25,7 @@ MAX_ROWS = 300
 MAX_TOLD = 12
 """Values that the words instead of a chart tell."""
 MAX_DRAWN = 80
-"""Charts of a page; of more, the figures' files tell."""
+"""Charts of a page."""
 
 
 @dataclass(frozen=True)
@@ -78,10 +78,12 @@ def to_page(
         lstrip_blocks=True,
     )
     environment.globals |= {"shown_places": shown_places, "is_numeric": is_numeric, "slug": slug}
-    charts = [chart for section in content for chart in section.charts if _has_values(chart)][:MAX_DRAWN]
+    every = [chart for section in content for chart in section.charts if _has_values(chart)]
+    charts = every[:MAX_DRAWN]
+    more = [f"Drawn are the first {MAX_DRAWN} of {len(every)} charts."] if len(every) > MAX_DRAWN else []
     text: str = environment.get_template("page.html").render(
         title=title,
-        words=list(words),
+        words=[*words, *more],
         highlights=highlights,
         sections=content,
         charts={chart.name: _drawn(chart) for chart in charts},

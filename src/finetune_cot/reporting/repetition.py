@@ -23,12 +23,13 @@ def repeated_inference(questions: Sequence[Sequence[Verdict]]) -> Iterator[Repea
     doublings = [2**power for power in range(most.bit_length()) if 2**power < most]
     for count in (*doublings, most):
         groups = [group[:count] for group in questions if len(group) >= count and group[0].gradable]
-        yield Repeated(
-            completions=count,
-            questions=len(groups),
-            majority=sum(map(_majority_is_right, groups)),
-            any=sum(any(verdict.correct for verdict in group) for group in groups),
-        )
+        if groups:
+            yield Repeated(
+                completions=count,
+                questions=len(groups),
+                majority=sum(map(_majority_is_right, groups)),
+                any=sum(any(verdict.correct for verdict in group) for group in groups),
+            )
 
 
 def repetition_table(measurements: Iterable[Measurement]) -> Table:
@@ -37,11 +38,10 @@ def repetition_table(measurements: Iterable[Measurement]) -> Table:
     rows: list[list[Cell | Value]] = []
     for item in measurements:
         name = naming(item)
+        names = name.model, name.method, name.training, item.id.dataset_key
         for found in item.repeated:
-            shares = (_share(found.majority, found.questions), _share(found.any, found.questions))
-            cells = [percent(share, _error(share, found.questions)) for share in shares]
-            names = name.model, name.method, name.training, item.id.dataset_key
-            rows.append([*names, found.completions, found.questions, *cells])
+            shares = [_share(count, found.questions) for count in (found.majority, found.any)]
+            rows.append([*names, found.completions, found.questions, *(percent(*share) for share in shares)])
     return table(
         "repeated_inference",
         columns,
@@ -57,30 +57,29 @@ def repetition_table(measurements: Iterable[Measurement]) -> Table:
 
 def repetition_charts(measurements: Iterable[Measurement]) -> Iterator[LineChart]:
     """Majority and any, by the number of completions, for each file that has several."""
-    for item in measurements:
-        if len(item.repeated) < 2:
-            continue
+    several = (item for item in measurements if len(item.repeated) > 1)
+    for number, item in enumerate(several):
         name = naming(item)
         title = f"{item.id.dataset_key}: {name.model}, {name.method}"
-        key = "_".join(filter(None, (item.id.base_model, item.id.completion_key, item.id.finetune_key)))
+        majority = tuple(_point(found, found.majority) for found in item.repeated)
+        any_right = tuple(_point(found, found.any) for found in item.repeated)
         yield LineChart(
-            name=f"repeated_inference_{item.id.dataset_key}_{key}_{item.id.train_key or 'base'}",
+            name=f"repeated_inference_{number}_{item.id.dataset_key}",
             title=f"Repeated inference: {title}",
             x_label=f"Completions of a question\n{_sizes(item.repeated)}; bars: one standard error",
             y_label="Questions (%)",
             lines=(
-                Line("the most frequent answer is right", tuple(_points(item.repeated, "majority")), 0),
-                Line("any answer is right", tuple(_points(item.repeated, "any")), 1),
+                Line("the most frequent answer is right", majority, 0),
+                Line("any answer is right", any_right, 1),
             ),
             percent=True,
             doubling=True,
         )
 
 
-def _points(every: Iterable[Repeated], kind: str) -> Iterator[Point]:
-    for found in every:
-        share = _share(getattr(found, kind), found.questions)
-        yield Point(found.completions, 100 * share, 100 * _error(share, found.questions))
+def _point(found: Repeated, right: int) -> Point:
+    share, error = _share(right, found.questions)
+    return Point(found.completions, 100 * share, 100 * error)
 
 
 def _sizes(every: Sequence[Repeated]) -> str:
@@ -88,12 +87,10 @@ def _sizes(every: Sequence[Repeated]) -> str:
     return f"n = {sizes[0]}" if len(sizes) == 1 else f"n = {sizes[0]} to {sizes[-1]}"
 
 
-def _share(count: int, of: int) -> float:
-    return count / of if of else 0.0
-
-
-def _error(share: float, count: int) -> float:
-    return sqrt(share * (1 - share) / count) if count else 0.0
+def _share(count: int, of: int) -> tuple[float, float]:
+    """A share and its standard error."""
+    share = count / of
+    return share, sqrt(share * (1 - share) / of)
 
 
 def _majority_is_right(group: Sequence[Verdict]) -> bool:

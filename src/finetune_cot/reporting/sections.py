@@ -26,7 +26,7 @@ from finetune_cot.reporting.chosen import (
 )
 from finetune_cot.reporting.epochs import epoch_accuracies, epoch_charts
 from finetune_cot.reporting.findings import Approximation, Findings, Measurement, TrainingRun
-from finetune_cot.reporting.lengths import lengths_charts, lengths_table
+from finetune_cot.reporting.lengths import MAX_LINES, lengths_charts, lengths_table
 from finetune_cot.reporting.naming import naming
 from finetune_cot.reporting.provenance import cost_table, provenance_table, token_table, version_table
 from finetune_cot.reporting.published_figures import published_table
@@ -149,8 +149,9 @@ def _paper(findings: Findings, rows: Sequence[Entry]) -> Iterator[Section]:
         yield Section("Repeated inference", tables=(repeated,), charts=several)
     lengths = lengths_table(findings.measurements, findings.training_data)
     if lengths.rows:
+        words = f"Drawn are at most {MAX_LINES} distributions of each data set; the table holds all."
         distributions = lengths_charts(findings.measurements, findings.training_data)
-        yield Section("Lengths of completions", tables=(lengths,), charts=tuple(distributions))
+        yield Section("Lengths of completions", (words,), (lengths,), tuple(distributions))
 
 
 def _training(runs: Sequence[TrainingRun]) -> Iterator[Section]:
