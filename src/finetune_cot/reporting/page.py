@@ -113,8 +113,8 @@ def samples(measurements: Sequence[Measurement]) -> Samples:
             texts = shown.question, shown.rationale, shown.completion, shown.answer
             verdict = shown.verdict
             marks = [
-                name
-                for name, holds in (
+                mark
+                for mark, holds in (
                     ("right", verdict.correct),
                     ("wrong", verdict.gradable and not verdict.correct),
                     ("ungradable", not verdict.gradable),
