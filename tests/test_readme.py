@@ -10,7 +10,10 @@ from finetune_cot.cli.main import COMMANDS, main
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 TEXT = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 COMMAND_LINES = [
     *re.findall(r"^ {4,}(?:srun |(?:torchrun .*)?-m )?((?:ftcot|finetune_cot) .+)$", TEXT, re.MULTILINE),

@@ -32,7 +32,7 @@ def _lines(group: Any, name: str = "ftcot") -> Iterator[str]:
             continue
         context = command.context_class(command, info_name=full)
         records = [item.get_help_record(context) for item in command.params]
-        yield f"\n## {full}\n\n{_text(command.help)}\n\n| | |\n|---|---|"
+        yield f"\n## {full}\n\n{_text(command.help)}\n\n| option | what it does |\n|---|---|"
         yield from (f"| `{option}` | {_text(meaning)} |" for option, meaning in filter(None, records))
 
 

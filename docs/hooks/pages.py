@@ -7,7 +7,12 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parents[2]
-COPIED = {"index.md": "README.md", "contributing.md": "CONTRIBUTING.md", "changelog.md": "CHANGELOG.md"}
+COPIED = {
+    "index.md": "README.md",
+    "contributing.md": "CONTRIBUTING.md",
+    "changelog.md": "CHANGELOG.md",
+    "security.md": "SECURITY.md",
+}
 """Pages by the file at the root that they are."""
 
 
@@ -23,9 +28,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, **_: object) -> str:
     """Turn links that lead from file to file in the repository into links of the site."""
-    markdown = re.sub(
-        r"\]\((?:\.\./)?(CONTRIBUTING|CHANGELOG)\.md", lambda found: f"]({found[1].lower()}.md", markdown
-    )
+    for page, source in COPIED.items():
+        markdown = re.sub(rf"\]\((?:\.\./)?{re.escape(source)}", f"]({page}", markdown)
     return re.sub(r"\]\((?:docs/)?decisions/\)", "](decisions/index.md)", markdown).replace("](docs/", "](")
 
 
