@@ -148,7 +148,7 @@ async def _serve(latency: float, at_once: int, faults: float, seed: int) -> None
     app.router.add_post("/v1/chat/completions", server.answer)
     app.router.add_post("/v1/completions", server.answer)
     app.router.add_get("/counts", server.tell)
-    runner = web.AppRunner(app)
+    runner = web.AppRunner(app, handler_cancellation=True)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()

@@ -25,6 +25,11 @@ def without_parameters(path: Path) -> Any:
     return whole
 
 
+def size_of(path: Path) -> int:
+    """Bytes of a file; 0 where it is not there."""
+    return path.stat().st_size if path.exists() else 0
+
+
 def arguments(served: FaultyServer, completions: int) -> list[object]:
     options = {
         "model-key": "m",
@@ -51,17 +56,17 @@ def test_every_fault_and_three_kills(completions: int, kills: int, tmp_path: Pat
         whole = Path(finish(process)["path"])
         needed = served.counts()["billed"]
     path = tmp_path / "killed" / whole.relative_to(tmp_path / "whole")
-    moments = random.Random(0)
+    journal, moments = journal_path(path), random.Random(0)
     with faulty_server(faults=0.1, seed=1) as served:
         for kill in range(kills):
             with ftcot(*arguments(served, completions), saved_dir=tmp_path / "killed") as process:
                 # the kills are spread over the run, each somewhere in its part
-                target = completions * (kill + moments.random()) / (kills + 1)
-                wait_until(lambda target=target: served.counts().get("billed", 0) >= target, process)  # type: ignore[misc]
+                target = whole.stat().st_size * (kill + moments.random()) / (kills + 1)
+                wait_until(lambda target=target: size_of(journal) >= target, process)  # type: ignore[misc]
                 process.kill()
                 process.wait()
             time.sleep(0.5)  # until the server has noticed
-        assert journal_path(path).exists()
+        assert journal.exists()
         with ftcot(*arguments(served, completions), saved_dir=tmp_path / "killed") as process:
             result = finish(process)
         counts = served.counts()

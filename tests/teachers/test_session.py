@@ -126,6 +126,19 @@ def test_a_model_that_refuses_parameters_works_all_the_same() -> None:
     ] * 2
 
 
+def test_a_prompt_that_is_too_long_says_nothing_of_the_server() -> None:
+    message = "'max_tokens' is too large: 128. This model's maximum context length is 100 tokens"
+
+    def answer(asked: Asked) -> Reply:
+        return error_reply(400, message) if "Ann" in asked.text else completion_reply(asked)
+
+    with loopback(answer) as served:
+        found = taught(served, requests([ANN, BEN]), Recipe("zs"), concurrency=1)
+    assert isinstance(found[0], Failure)
+    assert isinstance(found[1], Completion)
+    assert ["max_tokens" in asked.body for asked in served.asked] == [True, True]
+
+
 @pytest.mark.parametrize("concurrency", [1, 4])
 def test_one_bad_request_among_good_ones_is_recorded(concurrency: int) -> None:
     def answer(asked: Asked) -> Reply:

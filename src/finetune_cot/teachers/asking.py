@@ -14,7 +14,7 @@ from finetune_cot.teachers.client import error_line, refusal
 from finetune_cot.teachers.dialect import LIMIT, Dialect
 from finetune_cot.teachers.limits import Limits
 from finetune_cot.teachers.replies import NoCompletionError, NoTextError, Reply, ended, read_reply
-from finetune_cot.teachers.retries import Meaning, backoff, meaning_of, seconds_to_wait
+from finetune_cot.teachers.retries import Meaning, backoff, is_of_this_prompt, meaning_of, seconds_to_wait
 
 Endpoint = Literal["chat", "completions"]
 
@@ -56,7 +56,16 @@ class Prompt:
 
 
 class FailedRequestError(Exception):
-    """A request that got no answer, and why; it concerns one sample alone."""
+    """A request that got no answer, and why.
+
+    Args:
+        reason: In one line.
+        bad: Whether it is the request that is bad, and not the server.
+    """
+
+    def __init__(self, reason: str, bad: bool = False) -> None:
+        super().__init__(reason)
+        self.bad = bad
 
 
 class Asker:
@@ -98,9 +107,9 @@ class Asker:
                 meaning = self._meaning(error, parameters, sent)
                 if meaning is None:  # in other words, or when the server opens again
                     continue
-                if meaning is not Meaning.AGAIN:
-                    raise FailedRequestError(error_line(self._server.access, error)) from None
                 reason = error_line(self._server.access, error)
+                if meaning is not Meaning.AGAIN:
+                    raise FailedRequestError(reason, bad=meaning is Meaning.SAMPLE) from None
             except NoCompletionError as error:
                 reason = str(error)
             except NoTextError as error:
@@ -131,11 +140,12 @@ class Asker:
         headers = error.response.headers if isinstance(error, openai.APIStatusError) else {}
         if meaning is Meaning.CROWDED or (meaning is Meaning.AGAIN and seconds_to_wait(headers) is not None):
             self._limits.wait_for_all(headers, sent)
-            return None if self._limits.crowded <= self._server.max_retries else Meaning.SAMPLE
-        if meaning is Meaning.RUN or (meaning is Meaning.SAMPLE and self.worked):
+        if meaning is Meaning.CROWDED:
+            return None if self._limits.crowded <= self._server.max_retries else Meaning.CROWDED
+        is_bad = isinstance(error, openai.BadRequestError | openai.UnprocessableEntityError)
+        if is_bad and not is_of_this_prompt(error):
             message = error_line(self._server.access, error)
-            is_bad = isinstance(error, openai.BadRequestError | openai.UnprocessableEntityError)
-            if is_bad and self.dialect.learn(message, error.param, parameters):
+            if self.dialect.learn(message, error.param, parameters):
                 return None
         if meaning is Meaning.RUN:
             raise refusal(self._server.access, error, "check --model-key, --base-url and --endpoint")

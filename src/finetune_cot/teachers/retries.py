@@ -50,7 +50,7 @@ def meaning_of(error: openai.APIError, worked: bool) -> Meaning:
         return Meaning.CROWDED
     if status in (408, 409) or status >= 500:
         return Meaning.AGAIN
-    if status in _OF_THE_REQUEST and (worked or _is_of_this_prompt(error)):
+    if status in _OF_THE_REQUEST and (worked or is_of_this_prompt(error)):
         return Meaning.SAMPLE
     return Meaning.RUN
 
@@ -83,5 +83,6 @@ def backoff(attempt: int) -> float:
     return longest * random.uniform(0.5, 1.0)
 
 
-def _is_of_this_prompt(error: openai.APIError) -> bool:
+def is_of_this_prompt(error: openai.APIError) -> bool:
+    """Whether a bad request is bad for what it asks, not for how."""
     return error.code in _OF_THIS_PROMPT or bool(_TOO_LONG.search(f"{error.message} {error.body}"))

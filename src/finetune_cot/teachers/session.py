@@ -184,8 +184,8 @@ class Session:
             wanted["n"] = len(requests)
         try:
             reply = await self._asker.ask(prompt, wanted)
-        except FailedRequestError:
-            self.failed_in_a_row += 1
+        except FailedRequestError as error:
+            self.failed_in_a_row += not error.bad
             raise
         self.failed_in_a_row = 0
         return reply
