@@ -14,7 +14,8 @@ PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
-TEXT = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+TEXT = "\n".join(re.sub(r"\\\n\s*", "", page.read_text(encoding="utf-8")) for page in PAGES)
+"""Lines that go on after a backslash are one."""
 COMMAND_LINES = [
     *re.findall(r"^ {4,}(?:srun |(?:torchrun .*)?-m )?((?:ftcot|finetune_cot) .+)$", TEXT, re.MULTILINE),
     *re.findall(r"`(ftcot [a-z -]+ --[^`\n]+)`", TEXT),
