@@ -17,7 +17,7 @@ PAGES = [
 TEXT = "\n".join(re.sub(r"\\\n\s*", "", page.read_text(encoding="utf-8")) for page in PAGES)
 """Lines that go on after a backslash are one."""
 COMMAND_LINES = [
-    *re.findall(r"^ {4,}(?:srun |(?:torchrun .*)?-m )?((?:ftcot|finetune_cot) .+)$", TEXT, re.MULTILINE),
+    *re.findall(r"^ {4,}(?:srun )?(?:torchrun .*-m )?((?:ftcot|finetune_cot) .+)$", TEXT, re.MULTILINE),
     *re.findall(r"`(ftcot [a-z -]+ --[^`\n]+)`", TEXT),
 ]
 

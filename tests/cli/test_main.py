@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from finetune_cot.cli.main import COMMANDS, build_app, main
+from finetune_cot.config.select import METHODS
 
 HEAVY = {"torch", "transformers", "lightning", "numpy", "datasets", "peft", "openai", "matplotlib"}
 
@@ -42,6 +43,15 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 def test_every_command_has_its_own_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([name, "--help"]) == 0
     assert f"Usage: ftcot {name}" in capsys.readouterr().out
+
+
+def test_help_names_the_values_of_an_option_also_where_they_are_many(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["select", "--help"]) == 0
+    shown = "".join(capsys.readouterr().out.split())  # where lines break does not matter
+    assert f"Oneof{','.join(METHODS)}." in shown
+    assert "--group-bytask|cluster" in shown
 
 
 def test_the_whole_app_builds_for_shell_completion() -> None:

@@ -118,7 +118,9 @@ def _common_parameters() -> list[inspect.Parameter]:
 def _help(spec: OptionSpec) -> str:
     environment = f" [${spec.option.environment}]" if spec.option.environment else ""
     default = _default_text(spec)
-    return spec.option.help + environment + (f" [default: {default}]" if default else "")
+    named = spec.option.choices and _choices_as_metavar(spec) is None
+    among = f" One of {', '.join(spec.option.choices)}." if named else ""
+    return spec.option.help + among + environment + (f" [default: {default}]" if default else "")
 
 
 def _default_text(spec: OptionSpec) -> str:
@@ -134,8 +136,12 @@ def _default_text(spec: OptionSpec) -> str:
 def _metavar(spec: OptionSpec) -> str | None:
     if spec.type is bool:
         return None
-    if spec.option.choices and len("|".join(spec.option.choices)) <= 48:
-        word = "|".join(spec.option.choices)
-    else:
-        word = {int: "INTEGER", float: "NUMBER", Path: "PATH"}.get(spec.type, "TEXT")
+    plain = {int: "INTEGER", float: "NUMBER", Path: "PATH"}.get(spec.type, "TEXT")
+    word = _choices_as_metavar(spec) or plain
     return f"{word} ..." if spec.many else word
+
+
+def _choices_as_metavar(spec: OptionSpec) -> str | None:
+    """The allowed values instead of their type, where they are short enough to stand there."""
+    word = "|".join(spec.option.choices)
+    return word if 0 < len(word) <= 48 else None
