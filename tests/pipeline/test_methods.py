@@ -56,7 +56,7 @@ def one_by_one(given: GradsConfig, checkpoint: Path) -> tuple[np.ndarray, np.nda
 def test_from_training_to_estimates(
     part: dict[str, Any], name: str, family: str, tmp_path: Path, wide_model_dirs: dict[str, Path]
 ) -> None:
-    go_every_road(three_tasks(tmp_path, wide_model_dirs[family]), part, name)
+    go_every_road(three_tasks(tmp_path, wide_model_dirs[family]), part, name, 1e-4)
 
 
 @pytest.mark.slow
@@ -64,10 +64,11 @@ def test_from_training_to_estimates(
 def test_the_embedded_model_from_training_to_estimates(
     part: dict[str, Any], name: str, tmp_path: Path
 ) -> None:
-    go_every_road(three_tasks(tmp_path, DEFAULT_MODEL_KEY), part, name)
+    go_every_road(three_tasks(tmp_path, DEFAULT_MODEL_KEY), part, name, 1e-3)
 
 
-def go_every_road(options: dict[str, Any], part: dict[str, Any], name: str) -> None:
+def go_every_road(options: dict[str, Any], part: dict[str, Any], name: str, tolerance: float) -> None:
+    """Train, take gradients, measure the truth, estimate, evaluate and export."""
     options = options | part
     trained = train(TrainConfig(**options, **TRAINING))
     assert trained.checkpoint.name.endswith(name)
@@ -77,9 +78,9 @@ def go_every_road(options: dict[str, Any], part: dict[str, Any], name: str) -> N
     expected, losses = one_by_one(GradsConfig(**options), trained.checkpoint)
     found = store.features(slice(None), 0)[store.is_dev]
     errors = np.linalg.norm(found - expected, axis=1) / np.linalg.norm(expected, axis=1)
-    assert errors.max() < 1e-4
-    np.testing.assert_allclose(store.losses[store.is_dev, 0], losses, rtol=1e-5)
-    assert losses.mean() == pytest.approx(trained.dev_loss, rel=1e-5)
+    assert errors.max() < tolerance
+    np.testing.assert_allclose(store.losses[store.is_dev, 0], losses, rtol=tolerance / 10)
+    assert losses.mean() == pytest.approx(trained.dev_loss, rel=tolerance / 10)
     truth = sample_truth(SampleTruthConfig(**options, **TRAINING, number_of_subsets=2, subset_size="2"))
     assert [math.isfinite(row.loss) for row in read_results(truth.results_path)] == [True, True]
     estimated = estimate(EstimateConfig(**options, project_dim=0, number_of_subsets=2, subset_size="2"))
