@@ -50,7 +50,7 @@ class Student:
     train_key: str
     """Key of its way of training."""
     method: str
-    """``lora``, ``adapter`` or ``full``; ``platform`` where a server trained it."""
+    """That of `train`, such as ``qlora``; ``platform`` where a server trained it."""
     template: str | None
     """Template of its training samples; None for instruction data."""
     checkpoints: Mapping[str, str]
