@@ -15,7 +15,7 @@ from finetune_cot.cli.main import main
 from finetune_cot.config.teach import TeachConfig
 from finetune_cot.errors import ArtifactError, DataError, TeacherError, UsageError
 from finetune_cot.pipeline.teach import teach
-from tests.loopback import Asked, Loopback, Reply, completion_reply, error_reply, loopback
+from tests.loopback import Asked, Loopback, Reply, completion_reply, error_reply, loopback, reply_of
 
 DATASET = "bundled_coin_flip"
 
@@ -180,6 +180,39 @@ def test_a_dry_run_shows_the_plan_and_does_nothing(config: Make, saved_dir: Path
     assert result.plan.completion_tokens == 6 * 160
     assert result.plan.first_prompt.startswith("Q: ")
     assert result.plan.writes == result.path
+
+
+def test_what_it_costs_is_announced_and_told(config: Make) -> None:
+    with loopback() as served:
+        priced = replace(config(served), price_in=2.0, price_out=8.0)
+        plan = teach(replace(priced, dry_run=True)).plan
+        result = teach(priced)
+    assert plan is not None
+    assert plan.requests == len(served.asked) == 12
+    assert plan.cost == pytest.approx((plan.prompt_tokens * 2 + plan.completion_tokens * 8) / 1e6)
+    assert result.cost == pytest.approx((120 * 2 + 48 * 8) / 1e6)
+
+
+def test_the_cost_has_a_limit(config: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    with loopback() as served:
+        limited = replace(config(served), price_in=2.0, price_out=8.0, max_cost=0.0029, concurrency=1)
+        first = teach(limited)
+        assert 0 < first.completed < 6
+        assert first.cost is not None
+        assert first.cost <= 0.0029
+        assert first.failures == {"not asked, as --max-cost is reached": first.failed}
+        assert f"  {first.failed}: not asked, as --max-cost is reached (samples " in capsys.readouterr().err
+        assert teach(replace(limited, max_cost=None)).completed == first.failed
+        with pytest.raises(
+            UsageError, match="what org/m costs is not known; give --price-in and --price-out"
+        ):
+            teach(replace(config(served), max_cost=1.0))
+
+
+def test_what_was_cut_off_is_no_whole_completion(config: Make) -> None:
+    with loopback(lambda asked: (200, reply_of(asked, " So", "length"))) as served:
+        result = teach(config(served))
+    assert (result.completed, result.incomplete) == (6, {"length": 6})
 
 
 def test_a_dry_run_needs_the_key(saved_dir: Path) -> None:
