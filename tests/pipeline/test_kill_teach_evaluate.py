@@ -41,8 +41,8 @@ def ftcot(*arguments: object, saved_dir: Path) -> Iterator[Process]:
             process.kill()
 
 
-def finish(process: Process) -> dict[str, Any]:
-    out, told = process.communicate(timeout=300)
+def finish(process: Process, patience: float = 300.0) -> dict[str, Any]:
+    out, told = process.communicate(timeout=patience)
     assert process.returncode == 0, out + told
     result: dict[str, Any] = json.loads(out)
     return result

@@ -68,7 +68,7 @@ def test_every_fault_and_three_kills(completions: int, kills: int, tmp_path: Pat
             time.sleep(0.5)  # until the server has noticed
         assert journal.exists()
         with ftcot(*arguments(served, completions), saved_dir=tmp_path / "killed") as process:
-            result = finish(process)
+            result = finish(process, patience=1200.0)
         counts = served.counts()
     assert result["reused"] > 0
     assert (result["reused"] + result["completed"], result["failed"]) == (completions, 0)

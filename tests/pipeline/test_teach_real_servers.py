@@ -9,10 +9,12 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -38,21 +40,26 @@ def serving(module: str, words: Sequence[str], variable: str, needs: str) -> Ite
         port = free.getsockname()[1]
     line = [python, "-m", module, *words, "--host", "127.0.0.1", "--port", str(port)]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    with subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment) as server:
+    with (
+        tempfile.TemporaryFile() as told,
+        subprocess.Popen(line, stdout=told, stderr=told, env=environment) as server,
+    ):
         try:
             address = f"http://127.0.0.1:{port}/v1"
-            _wait(f"{address}/models", server)
+            _wait(f"{address}/models", server, told)
             yield address
         finally:
             server.kill()
 
 
-def _wait(url: str, server: subprocess.Popen[bytes]) -> None:
+def _wait(url: str, server: subprocess.Popen[bytes], told: IO[bytes]) -> None:
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError), urllib.request.urlopen(url):
             return
-        assert server.poll() is None, server.stderr and server.stderr.read().decode()[-1000:]
+        if server.poll() is not None:
+            told.seek(0)
+            pytest.fail(told.read().decode()[-1000:])
         time.sleep(0.5)
     pytest.fail("the server did not start")
 

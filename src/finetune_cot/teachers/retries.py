@@ -10,7 +10,7 @@ from enum import Enum, auto
 
 import openai
 
-LONGEST_BACKOFF = 60.0
+LONGEST_BACKOFF = 20.0
 """Seconds; a server that names a longer wait is waited for as long as it says."""
 _FIRST_BACKOFF = 0.5
 
