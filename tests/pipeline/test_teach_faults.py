@@ -17,7 +17,7 @@ QUESTIONS = 300
 
 
 def without_requests(path: Path) -> Any:
-    """What a file holds, but for how many choices were in a request, and shared its tokens; faults change that."""
+    """What a file holds, but for how many choices shared a request and its tokens, which faults change."""
     whole = content(path)
     for records in whole["data"].values():
         for record in records:
