@@ -101,7 +101,9 @@ def test_two_processes_train_what_one_trains(
     dying = torchrun(DYING, tmp_path, *command("killed"))
     assert dying.returncode != 0
     (error,) = results(dying)
-    assert "process of this run is gone" in error["error"]["message"], error  # type: ignore[index]
+    # It is the broken connection that is noticed first, or torchrun's signal to the others.
+    reasons = ("another process of this run is gone", "when one of them is killed")
+    assert any(reason in error["error"]["message"] for reason in reasons), error  # type: ignore[index]
     shutil.copytree(tmp_path / "killed", tmp_path / "from_two")
 
     save = Checkpoints._save_last
