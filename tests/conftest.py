@@ -67,10 +67,10 @@ def tiny_llama_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def wide_model_dirs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Folders of tiny random models by family, wide enough for 4 bits; do not write into them."""
-    from tests.tiny_models import write_gpt2, write_llama, write_t5
+    from tests.tiny_models import write_bert, write_gpt2, write_llama, write_t5
 
     folder = tmp_path_factory.mktemp("wide_models")
-    written = {"llama": write_llama, "gpt2": write_gpt2, "t5": write_t5}
+    written = {"llama": write_llama, "gpt2": write_gpt2, "t5": write_t5, "bert": write_bert}
     return {family: write(folder / family, hidden_size=64) for family, write in written.items()}
 
 

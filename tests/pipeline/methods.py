@@ -1,4 +1,4 @@
-"""Every way of fine-tuning, and what it is called."""
+"""Every way of fine-tuning, what it is called, and data to try it on."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
+from finetune_cot.config.evaluate import EvaluateConfig
+from finetune_cot.pipeline.evaluate import EvaluateResult, evaluate
 from tests.adapters_library import with_adapters
+from tests.glue_files import write_glue
 
 LORA: dict[str, Any] = {"method": "lora"}
 QLORA: dict[str, Any] = {"method": "qlora", "lora_targets": ("all-linear",)}
@@ -25,7 +28,19 @@ METHODS = [
     pytest.param(LAYERS, "_layers-last-1_run_0", id="layers"),
     pytest.param(FULL, "_frozen-head_run_0", id="full"),
 ]
+CLASSIFIERS = [
+    *(
+        pytest.param("llama", method.values[0], id=f"{method.id}-llama", marks=method.marks)
+        for method in METHODS
+    ),
+    pytest.param("bert", LORA, id="lora-bert"),
+    pytest.param("bert", FULL, id="full-bert"),
+    pytest.param("bert", ADAPTER, id="adapter-bert", marks=with_adapters),
+    pytest.param("t5", LORA, id="lora-t5"),
+    pytest.param("t5", QLORA, id="qlora-t5"),
+]
 TRAINING: dict[str, Any] = {"epochs": 2, "lr": 0.01, "batch_size": 4}
+CLASSIFYING: dict[str, Any] = {"epochs": 4, "lr": 3e-3, "batch_size": 8}
 
 
 def three_tasks(folder: Path, model: object) -> dict[str, Any]:
@@ -43,3 +58,25 @@ def three_tasks(folder: Path, model: object) -> dict[str, Any]:
         "dev_fraction": 0.25,
         "devices": ("cpu",),
     }
+
+
+GLUE_TASKS = "glue/sst2+glue/rte"
+
+
+def two_glue_tasks(folder: Path, model: object) -> dict[str, Any]:
+    """Options of every command about training, with two of GLUE's tasks."""
+    return {
+        "model_key": str(model),
+        "dataset_key": GLUE_TASKS,
+        "data_dir": write_glue(folder / "data", ("sst2", "rte")),
+        "saved_dir": folder / "saved",
+        "dev_fraction": 0.25,
+        "devices": ("cpu",),
+    }
+
+
+def ask_classifier(options: dict[str, Any], task: str, **named: Any) -> EvaluateResult:
+    """Have a classifier answer: the one that was trained with these options, or another."""
+    known = {name: options[name] for name in ("data_dir", "saved_dir", "model_key")}
+    named = named or {"finetune_key": GLUE_TASKS, "train_key": options.get("method", "lora")}
+    return evaluate(EvaluateConfig(**known, dataset_key=f"glue/{task}", **named, device="cpu"))

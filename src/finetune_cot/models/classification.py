@@ -35,6 +35,17 @@ def head_modules(model: Any) -> list[str]:
     ]
 
 
+def new_head(config: Any, kind: Any) -> list[str]:
+    """Names of the modules of a classifier's head, before it is loaded.
+
+    Args:
+        config: The model's configuration.
+        kind: The class of transformers that makes a model of it.
+    """
+    with torch.device("meta"):
+        return head_modules(kind.from_config(config, trust_remote_code=False))
+
+
 def head_parameters(model: Any) -> dict[str, torch.nn.Parameter]:
     """Weights of a classifier's head by name; none of a language model.
 

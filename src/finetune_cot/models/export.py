@@ -13,7 +13,7 @@ from torch import Tensor
 
 from finetune_cot.errors import ModelError
 from finetune_cot.models.bottleneck import BOTTLENECK_WEIGHTS, HEAD_FILES, is_bottleneck, quiet_adapters
-from finetune_cot.models.classification import is_classifier
+from finetune_cot.models.classification import is_classifier, new_head
 from finetune_cot.models.embedded import embedded_model_folder
 from finetune_cot.models.finetuned import ADAPTER_CONFIG, ADAPTER_WEIGHTS, read_weights
 from finetune_cot.models.loading import auto_class, model_folder, quiet_transformers, told_as_model_error
@@ -179,13 +179,14 @@ def _plain_model(name: str, labels: LabelSpace | None, quantized: bool = False) 
 
     config = AutoConfig.from_pretrained(name, trust_remote_code=False)
     how: dict[str, Any] = {"num_labels": len(labels.names)} if labels else {}
+    kind = auto_class(config, labels)
     if quantized:
+        head = new_head(config, kind) if labels else None
         how |= {
-            "quantization_config": quantization_config(torch.float32),
+            "quantization_config": quantization_config(torch.float32, head),
             "device_map": "cpu",
             "dtype": torch.float32,  # else transformers 4 takes float16 for what is not quantized
         }
-    kind = auto_class(config, labels)
     return kind.from_pretrained(name, trust_remote_code=False, use_safetensors=True, **how)
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 
 from finetune_cot.errors import ModelError, UsageError
-from finetune_cot.models.classification import head_parameters, label_config, seeded_head
+from finetune_cot.models.classification import head_parameters, label_config, new_head, seeded_head
 from finetune_cot.models.embedded import embedded_model_folder
 from finetune_cot.models.hub import fetch_model
 from finetune_cot.models.mixture import Mixture
@@ -172,13 +172,15 @@ def load_folder(
     """
     check_model_folder(folder)
     dtype, how = weights_dtype(precision), {}
-    if quantized:
-        how = {
-            "quantization_config": quantization_config(autocast_dtype(precision) or dtype),
-            "device_map": {"": device},
-        }
-    with quiet_transformers(), told_as_model_error(folder), seeded_head(labels, seed):
-        model = _load_weights(folder, dtype, exact, labels, how)
+    with quiet_transformers(), told_as_model_error(folder):
+        if quantized:
+            head = new_head(*_architecture(folder, labels)) if labels else None
+            how = {
+                "quantization_config": quantization_config(autocast_dtype(precision) or dtype, head),
+                "device_map": {"": device},
+            }
+        with seeded_head(labels, seed):
+            model = _load_weights(folder, dtype, exact, labels, how)
         tokenizer = _load_tokenizer(tokenizer_folder or folder)
     if quantized:
         prepare_quantized(model, dtype)

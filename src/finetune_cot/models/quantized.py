@@ -7,6 +7,7 @@ same one again.
 
 import importlib.util
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +37,12 @@ def require_bitsandbytes(where: object) -> None:
         )
 
 
-def quantization_config(compute: torch.dtype) -> Any:
+def quantization_config(compute: torch.dtype, left: Sequence[str] | None = None) -> Any:
     """What transformers needs to quantize a model while it loads it.
 
     Args:
         compute: Number format that the quantized layers compute in.
+        left: Modules that stay as they are; None for those that transformers leaves, a language model's head.
 
     Raises:
         UsageError: bitsandbytes is not there.
@@ -49,7 +51,7 @@ def quantization_config(compute: torch.dtype) -> Any:
     from transformers import BitsAndBytesConfig
 
     make: Any = BitsAndBytesConfig
-    return make(**_NF4, bnb_4bit_compute_dtype=compute)
+    return make(**_NF4, bnb_4bit_compute_dtype=compute, llm_int8_skip_modules=left)
 
 
 def prepare_quantized(model: Any, dtype: torch.dtype) -> None:

@@ -51,7 +51,7 @@ def add_bottleneck(
     if is_classifier(model) and model.config.model_type in ("t5", "mt5"):
         raise ModelError(
             "the adapters library takes the whole model for the head of a T5 that classifies",
-            where="--method adapter",
+            where="--method",
             remedy="use --method lora for this model",
         )
     with torch.random.fork_rng():
