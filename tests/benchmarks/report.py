@@ -91,15 +91,16 @@ def main() -> None:
     parser.add_argument("--saved-dir", type=Path)
     parser.add_argument("--completions", type=int, default=50_000)
     arguments = parser.parse_args()
-    browser = chromium()
-    driver = next(browser)
     told = {}
-    if arguments.saved_dir is not None:
-        told["saved"] = measure(arguments.saved_dir, driver)
-    with tempfile.TemporaryDirectory() as folder:
-        write_many(Path(folder), arguments.completions)
-        told["many"] = measure(Path(folder), driver)
-    browser.close()
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        browser = chromium(Path(folder))
+        driver = next(browser)
+        if arguments.saved_dir is not None:
+            told["saved"] = measure(arguments.saved_dir, driver)
+        saved = Path(folder, "saved")
+        write_many(saved, arguments.completions)
+        told["many"] = measure(saved, driver)
+        browser.close()
     print(json.dumps(told))
 
 

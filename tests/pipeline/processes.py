@@ -24,11 +24,11 @@ for line in json.loads(sys.argv[1]):
 
 
 def torchrun(script: str, folder: Path, *words: str) -> Done:
-    """Run a script in two processes of torchrun."""
+    """Run a script in two processes of torchrun, whose own files go to the folder too."""
     path = folder / "script.py"
     path.write_text(script)
-    line = [*TORCHRUN, str(path), *words]
-    return subprocess.run(line, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
+    line, environment = [*TORCHRUN, str(path), *words], ENVIRONMENT | {"TMPDIR": str(folder)}
+    return subprocess.run(line, env=environment, capture_output=True, text=True, timeout=300)
 
 
 def srun(script: str, *words: str) -> list[Done]:

@@ -25,6 +25,8 @@ DATASET = "bundled_one_step_word_problem"
 BASE = CompletionId("m", "zs_cot", DATASET)
 STUDENT = CompletionId("m", "ft_cot_token", DATASET, DATASET, "lora")
 
+FIRST = ("In short", "How far to trust it", "What to do next")
+
 
 def part(name: str) -> list[Sample]:
     dataset = load_dataset(DATASET, None)
@@ -77,6 +79,7 @@ def test_everything_saved_is_reported(saved_dir: Path) -> None:
     assert result.left_out == []
     text = result.report_md.read_text(encoding="utf-8")
     assert re.findall("^## (.*)$", text, re.MULTILINE) == [
+        *FIRST,
         "Accuracy",
         "Accuracy in detail",
         "Completions of other parts",
@@ -121,6 +124,7 @@ def test_estimates_are_told_of_beside_the_truth(saved_dir: Path) -> None:
     assert result.speedup == first.speedup is not None
     text = result.report_md.read_text(encoding="utf-8")
     assert re.findall("^## (.*)$", text, re.MULTILINE) == [
+        *FIRST,
         "Estimate versus truth: E_dim_9_run_0",
         f"Estimate versus truth: {ESTIMATES}",
         "What an estimate costs",

@@ -1,5 +1,6 @@
 """A headless Chromium, and what tests ask of a page in it."""
 
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -35,8 +36,8 @@ return worst;
 """Texts whose contrast to what lies behind them is below 4.5 to 1 (WCAG 2.2, 1.4.3)."""
 
 
-def chromium() -> Iterator[Any]:
-    """A driver of a headless Chromium; skips where there is none."""
+def chromium(folder: Path) -> Iterator[Any]:
+    """A driver of a headless Chromium, which leaves its files in the folder; skips where there is none."""
     program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     driver_program = shutil.which("chromedriver")
     if program is None or driver_program is None:
@@ -49,7 +50,8 @@ def chromium() -> Iterator[Any]:
     for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(driver_program))
+    environment = os.environ | {"TMPDIR": str(folder)}
+    driver = webdriver.Chrome(options=options, service=Service(driver_program, env=environment))
     yield driver
     driver.quit()
 

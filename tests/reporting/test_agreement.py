@@ -141,11 +141,11 @@ def test_ensemble_scores_of_the_truth_are_those_of_the_truth(found: Agreements) 
 
 
 def test_approximation_errors_by_distance() -> None:
-    item = Approximation("g", (0.02, 0.1), ((0.001, 0.003), (0.02,)), ((0.1, 0.3), (0.5,)))
+    item = Approximation("g", (0.02, 0.1), ((0.001, 0.003), (0.02,)), ((0.1, 0.3), (0.5,)), 64)
     rows = [[cell.text for cell in row] for row in approximation_table([item]).rows]
     assert rows == [
-        ["g", "2.0", "2", "0.2", "0.141", "20", "14.1"],
-        ["g", "10.0", "1", "2", "", "50", ""],
+        ["g", "64", "2.0", "2", "0.2", "0.141", "20", "14.1"],
+        ["g", "64", "10.0", "1", "2", "", "50", ""],
     ]
     without, with_gradient = next(approximation_charts([item])).lines
     assert [point.x for point in without.points] == pytest.approx([2, 10])

@@ -1,28 +1,74 @@
 from dataclasses import replace
 
+import pytest
+
 from finetune_cot.artifacts.ids import CompletionId
-from finetune_cot.reporting.highlights import highlights
+from finetune_cot.reporting.findings import DatasetFacts, Findings, LeftOut, Measurement, TrainingRun
+from finetune_cot.reporting.highlights import Summary, summary
 from finetune_cot.reporting.runs import entries
+from finetune_cot.training.settings import EpochLosses
 from tests.reporting.made_up import measured, student_id
 
 BASE = CompletionId("m", "zs_cot", "gsm8k")
 
 
+def told(*measurements: Measurement, **others: object) -> Summary:
+    findings = Findings(measurements=measurements, **others)  # type: ignore[arg-type]
+    return summary(findings, entries(measurements), [])
+
+
 def test_a_student_stands_beside_its_base_model_on_the_same_questions() -> None:
-    rows = entries([measured(BASE, 2), measured(student_id(), 8)])
-    assert highlights(rows, []) == [
-        "gsm8k: m after fine-tuning is right in 80.0 % ± 12.6 (n = 10);"
-        " before, by zero-shot-CoT, in 20.0 % ± 12.6 (n = 10), a difference of +3.4 standard errors."
-    ]
+    assert told(measured(BASE, 2), measured(student_id(), 8)).found == (
+        "gsm8k: m by fine-tune-CoT (token) answers 80.0 % ± 12.6 (n = 10) right;"
+        " before fine-tuning, by zero-shot-CoT, 20.0 % ± 12.6 (n = 10)."
+        " That is +60.0 points, more than chance explains (+3.4 standard errors).",
+    )
+
+
+@pytest.mark.parametrize(("before", "after", "chance"), [(5, 5, True), (5, 6, True), (0, 10, False)])
+def test_a_gain_is_told_apart_from_chance_also_where_all_are_right(
+    before: int, after: int, chance: bool
+) -> None:
+    (found,) = told(measured(BASE, before), measured(student_id(), after)).found
+    assert ("which chance may explain" in found) == chance
+    assert ("more than chance explains" in found) != chance
 
 
 def test_other_questions_are_not_compared() -> None:
     other = replace(measured(BASE, 2), answered=frozenset({77}))
-    (told,) = highlights(entries([other, measured(student_id(), 8)]), [])
-    assert told.endswith("its base model was not measured on the same questions.")
+    (found,) = told(other, measured(student_id(), 8)).found
+    assert found.endswith("before fine-tuning it was not measured on the same questions.")
 
 
-def test_base_models_alone_are_told_of() -> None:
-    assert highlights(entries([measured(BASE, 2)]), []) == [
-        "gsm8k: m by zero-shot-CoT is right in 20.0 % ± 12.6 (n = 10)."
-    ]
+def test_base_models_alone_are_told_of_beside_what_guessing_gives() -> None:
+    facts = DatasetFacts("gsm8k", 1, 10, None, None, 0.25, None)
+    assert told(measured(BASE, 2), datasets=(facts,)).found == (
+        "gsm8k: m by zero-shot-CoT answers 20.0 % ± 12.6 (n = 10) right. Guessing would give 25.0 %.",
+    )
+
+
+def test_the_best_of_several_students_is_called_so() -> None:
+    students = [measured(student_id(key), right) for key, right in (("a", 3), ("b", 4))]
+    assert "the best of 2 students, answers 40.0 %" in told(*students).found[0]
+
+
+def test_how_far_to_trust_it_follows_from_n_and_from_what_failed() -> None:
+    few = told(measured(BASE, 1, n=1)).trust
+    assert len(few) == 1
+    assert "n = 1, may well be equal if they differ by less than 100 points" in few[0]
+    diverged = TrainingRun("t", 0, (EpochLosses(1, 1, float("nan"), None),))
+    many = told(
+        measured(student_id(), 40, n=50),
+        training_runs=(diverged,),
+        left_out=(LeftOut("file", "is torn"),),
+    ).trust
+    assert "n = 50, may well be equal if they differ by less than 20 points" in many[0]
+    assert many[1].startswith("Every student was trained once")
+    assert "1 of 1 trainings diverged" in many[2]
+    assert many[3].startswith("1 things could not be used")
+
+
+def test_the_next_commands_are_named() -> None:
+    commands = [command for _, command in told(measured(BASE, 2)).next]
+    assert commands[0].startswith("ftcot train")
+    assert len(commands) == 3

@@ -46,8 +46,11 @@ def test_completions_stand_beside_what_their_student_learned() -> None:
         [1, 3, 3, 3, None, None, None, None, None],
     ]
     (chart,) = lengths_charts([item], [data])
-    assert [line.label.rpartition(", ")[2] for line in chart.lines] == ["n = 2", "n = 1"]
-    assert [point.y for point in chart.lines[0].points][-1] == 100
+    assert [line.label for line in chart.lines] == [
+        "training data ft_cot_gsm8k, n = 1",
+        "m, fine-tune-CoT (token) [ft_cot_*, lora], n = 2, 0 cut off at 128 tokens",
+    ]
+    assert [(point.x, point.y) for point in chart.lines[1].points] == [(3, 50), (4, 100)]
     assert lengths_charts([measured(student_id(), 5)], []) == []
 
 

@@ -1,3 +1,5 @@
+import math
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -5,7 +7,7 @@ import pytest
 
 from finetune_cot.artifacts.checkpoints import EPOCH_LOG
 from finetune_cot.errors import ArtifactError
-from finetune_cot.reporting.charts import ChangeChart, LineChart
+from finetune_cot.reporting.charts import ChangeChart, LineChart, has_values
 from finetune_cot.reporting.findings import TrainingRun
 from finetune_cot.reporting.logs import read_training_run
 from finetune_cot.reporting.losses import loss_charts, task_table, training_table
@@ -65,8 +67,30 @@ def test_a_torn_log_is_named_with_its_line(tmp_path: Path, text: str, message: s
 
 
 def test_table_of_runs_has_the_last_and_the_best_epoch() -> None:
-    row = training_table([run_with(0, 1.0, 0.5, 0.75)]).rows[0]
-    assert [cell.value for cell in row] == ["name", 0, 3, 30, 1.5, 0.75, 0.5, 2]
+    run = replace(run_with(0, 1.0, 0.5, 0.75), samples=90, dev_samples=10)
+    row = training_table([run]).rows[0]
+    assert [cell.value for cell in row] == ["name", 0, 90, 10, 3, 30, 1.5, 0.75, 0.5, 2]
+    (chart,) = loss_charts([run])
+    assert chart.x_label == "Epoch\n90 training samples, 10 dev samples"
+
+
+def test_a_loss_that_is_no_number_is_in_the_table_alone() -> None:
+    broken = run_with(0, 1.0, math.nan, math.inf, tasks=2)
+    assert [cell.value for cell in training_table([broken]).rows[0]][-2:] == [1.0, 1]
+    for chart in loss_charts([broken]):
+        assert isinstance(chart, LineChart)
+        assert all(len(line.points) == 1 for line in chart.lines)
+    assert not any(has_values(chart) for chart in loss_charts([run_with(0, math.nan, tasks=9)]))
+
+
+def test_samples_are_counted_where_the_training_is_done(saved_dir: Path) -> None:
+    log = write_epochs(saved_dir, "name_run_0", [(2.0, 1.5, {})])
+    assert read_training_run(log).samples is None
+    log.with_name("outcome.json").write_text('{"samples": 90, "dev_samples": 10}', encoding="utf-8")
+    assert (read_training_run(log).samples, read_training_run(log).dev_samples) == (90, 10)
+    log.with_name("outcome.json").write_text('{"samples"', encoding="utf-8")
+    with pytest.raises(ArtifactError, match="outcome"):
+        read_training_run(log)
 
 
 def test_table_of_tasks_has_a_row_for_each_run_epoch_and_task() -> None:

@@ -5,6 +5,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
+from finetune_cot.reporting.highlights import Summary
 from finetune_cot.reporting.markdown import MAX_ROWS, escape, table_to_markdown, to_markdown
 from finetune_cot.reporting.sections import Section
 from finetune_cot.reporting.tables import percent, table, to_csv
@@ -65,7 +66,10 @@ def test_long_tables_name_the_file_that_holds_the_rest() -> None:
 
 def test_a_section_links_to_its_files() -> None:
     made = Section("Accuracy", ("Words.",), (table("a b", ["x"], [[1]]),))
-    assert to_markdown("my_report", ["Head."], [made], None) == (
-        "# my_report\n\nHead.\n\n## Accuracy\n\nWords.\n\n"
+    assert to_markdown(
+        "my_report", ["Head."], Summary(("*Found*.",), (), (("Nothing", "ftcot train"),)), [made], None
+    ) == (
+        "# my_report\n\nHead.\n\n## In short\n\n- \\*Found\\*.\n\n"
+        "## What to do next\n\n- Nothing: `ftcot train`\n\n## Accuracy\n\nWords.\n\n"
         "| x |\n| ---: |\n| 1 |\n\nData: [a b.csv](a%20b.csv)\n"
     )

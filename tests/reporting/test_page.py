@@ -9,6 +9,7 @@ import pytest
 from finetune_cot.errors import UsageError
 from finetune_cot.reporting import scripts
 from finetune_cot.reporting.charts import BarChart, Chart, HeatChart, LineChart
+from finetune_cot.reporting.highlights import Summary
 from finetune_cot.reporting.page import in_words, slug, to_page
 from finetune_cot.reporting.sections import Section
 from finetune_cot.reporting.tables import table
@@ -17,7 +18,8 @@ from tests.reporting.test_figures import CHARTS
 
 
 def page(*sections: Section, title: str = "mine") -> str:
-    return to_page(title, ["Words."], ["Found & told."], sections, [], scripts="/* scripts */")
+    first = Summary(("Found & told.",), ("Trusted.",), (("Missing <b>", "ftcot train"),))
+    return to_page(title, ["Words."], first, [("<i>", "meant")], sections, [], scripts="/* scripts */")
 
 
 class Elements(HTMLParser):

@@ -26,8 +26,8 @@ HOSTILE = "</script><script>window.harmed = 1</script><img src=x onerror='window
 
 
 @pytest.fixture(scope="module")
-def driver() -> Iterator[Any]:
-    yield from chromium()
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    yield from chromium(tmp_path_factory.mktemp("chromium"))
 
 
 @pytest.fixture(scope="module")

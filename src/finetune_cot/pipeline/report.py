@@ -17,14 +17,15 @@ from finetune_cot.config.report import ReportConfig
 from finetune_cot.errors import ArtifactError
 from finetune_cot.pipeline.progress import progress, say
 from finetune_cot.pipeline.report_result import ReportResult, accuracy_rows, agreement_fields
-from finetune_cot.reporting.agreement import Agreements, agreements
+from finetune_cot.reporting.agreement import agreements
 from finetune_cot.reporting.charts import Chart
 from finetune_cot.reporting.chosen import Affinity, task_names
 from finetune_cot.reporting.comparisons import ESTIMATES
 from finetune_cot.reporting.figures import require_matplotlib, save_figures
 from finetune_cot.reporting.findings import Findings, SubsetResults
 from finetune_cot.reporting.gather import Scope, completion_files, gather
-from finetune_cot.reporting.highlights import highlights
+from finetune_cot.reporting.glossary import glossary
+from finetune_cot.reporting.highlights import Summary, summary
 from finetune_cot.reporting.markdown import to_markdown
 from finetune_cot.reporting.page import to_page
 from finetune_cot.reporting.runs import entries
@@ -43,7 +44,7 @@ class _Content:
     """What is written, apart from its form."""
 
     findings: Findings
-    compared: Sequence[Agreements]
+    first: Summary
     sections: Sequence[Section]
 
 
@@ -70,9 +71,10 @@ def report(config: ReportConfig) -> ReportResult:
     for item in findings.left_out:
         say(f"left out: {item.what}: {item.reason}")
     shown = sections(findings, config.split, compared, _affinities(findings.results))
+    first = summary(findings, entries(findings.measurements), compared)
     with artifact_lock(folder, "report"):
         _refuse_other(folder)
-        content = _Content(findings, compared, shown)
+        content = _Content(findings, first, shown)
         tables, figures = _write(folder, config, content, formats, running)
     return ReportResult(
         path=folder,
@@ -135,7 +137,8 @@ def _write(
         for table in tables:
             (temporary / f"{table.name}.csv").write_text(to_csv(table), encoding="utf-8")
         figures = _draw(charts, temporary, formats) if formats else []
-        text = to_markdown(config.name, _words(config), content.sections, formats[0] if formats else None)
+        form, words = formats[0] if formats else None, _words(config, content.findings)
+        text = to_markdown(config.name, words, content.first, content.sections, form)
         (temporary / MARKDOWN).write_text(text, encoding="utf-8")
         if config.page:
             (temporary / PAGE).write_text(_page(config, content), encoding="utf-8")
@@ -146,9 +149,15 @@ def _write(
 
 
 def _page(config: ReportConfig, content: _Content) -> str:
-    measurements = content.findings.measurements
-    found = highlights(entries(measurements), content.compared)
-    return to_page(config.name, _words(config), found, content.sections, measurements, chart_scripts())
+    return to_page(
+        config.name,
+        _words(config, content.findings),
+        content.first,
+        glossary(content.findings),
+        content.sections,
+        content.findings.measurements,
+        chart_scripts(),
+    )
 
 
 def _affinities(results: Sequence[SubsetResults]) -> list[Affinity]:
@@ -181,9 +190,24 @@ def _digests(saved_dir: Path, names: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _words(config: ReportConfig) -> list[str]:
+def _words(config: ReportConfig, findings: Findings) -> list[str]:
+    about = [
+        told
+        for told, there in (
+            (
+                "how often language models answer questions right, before and after fine-tuning",
+                findings.measurements,
+            ),
+            ("how the losses of trainings fell", findings.training_runs),
+            ("what fine-tuning on some of the tasks alone gives, or would give", findings.results),
+        )
+        if there
+    ]
     part = "all samples" if config.split == "all" else f"the {config.split} part (split {config.split_key})"
-    return [f"Measured on {part} of each data set, with the {config.checker} answer checker."]
+    first = [f"This report shows {'; '.join(about)}."] if about else []
+    if not findings.measurements:
+        return first
+    return [*first, f"Measured on {part} of each data set, with the {config.checker} answer checker."]
 
 
 def _refuse_other(folder: Path) -> None:

@@ -8,11 +8,12 @@ from finetune_cot.reporting.tables import Table, table
 
 
 def absent_table(findings: Findings, compared: Sequence[Agreements]) -> Table:
-    """What the report would show if it were there; no row where nothing is missing."""
+    """What the report would show if it were there, first of the road that was begun; no row of nothing."""
+    first, second = list(_first_road(findings)), list(_second_road(findings, compared))
     return table(
         "not_measured",
         ["missing", "command"],
-        [*_first_road(findings), *_second_road(findings, compared)],
+        [*first, *second] if findings.measurements or not findings.results else [*second, *first],
         headings=["what is missing", "the command that makes it"],
     )
 

@@ -172,10 +172,14 @@ def approximation_table(every: Iterable[Approximation]) -> Table:
     """The error of the first-order approximation by distance, with the gradient term and without."""
     return table(
         "approximation_error",
-        ["gradients", "distance", "seeds", "with_gradient", "std", "without_gradient", "std_without"],
+        [
+            *("gradients", "samples", "distance", "seeds"),
+            *("with_gradient", "std", "without_gradient", "std_without"),
+        ],
         (
             [
                 item.name,
+                item.samples,
                 percent(distance),
                 len(with_gradient),
                 *(_small(value) for value in _mean_std(with_gradient)),
@@ -187,11 +191,13 @@ def approximation_table(every: Iterable[Approximation]) -> Table:
             )
         ),
         headings=[
-            *("gradients", "distance, %", "seeds", "with gradient, %", "±", "without gradient, %", "±"),
+            *("gradients", "samples", "distance, %", "seeds"),
+            *("with gradient, %", "±", "without gradient, %", "±"),
         ],
         notes=[
             "Distance: relative to the norm of the weights.",
-            "Error: mean over samples of the squared error of the margin, relative to the margin.",
+            "Error: mean over samples of the squared error of the margin, relative to the margin;"
+            " ±: standard deviation over seeds.",
         ],
     )
 

@@ -99,7 +99,9 @@ def approximation_charts(every: Sequence[Approximation]) -> Iterator[LineChart]:
         yield LineChart(
             name=f"approximation_error_{item.name}",
             title=f"First-order approximation: {item.name}",
-            x_label="Distance from the point of expansion, % of the weights' norm",
+            x_label="Distance from the point of expansion, % of the weights' norm\n"
+            + ("" if item.samples is None else f"{item.samples} samples, ")
+            + f"{len(item.with_gradient[0])} seeds; bars: their standard deviation",
             y_label="Relative squared error of the margin (%)",
             lines=(
                 _error_line("without the gradient term", 0, item.distances, item.without_gradient),

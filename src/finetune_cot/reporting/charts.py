@@ -160,3 +160,17 @@ class HeatChart:
 
 
 Chart = BarChart | LineChart | ChangeChart | ScatterChart | ScoreChart | HeatChart
+
+
+def has_values(chart: Chart) -> bool:
+    """Whether there is anything to draw."""
+    if isinstance(chart, BarChart):
+        return bool(chart.bars)
+    if isinstance(chart, LineChart):
+        return any(line.points for line in chart.lines)
+    if isinstance(chart, ChangeChart):
+        return bool(chart.changes)
+    if isinstance(chart, ScatterChart):
+        return any(cloud.xs for panel in chart.panels for cloud in panel.clouds)
+    rows = chart.values if isinstance(chart, HeatChart) else [row.values for row in chart.rows]
+    return any(value is not None for row in rows for value in row)

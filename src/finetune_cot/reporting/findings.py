@@ -110,6 +110,9 @@ class TrainingRun:
     save_name: str
     run: int
     epochs: tuple[EpochLosses, ...]
+    samples: int | None = None
+    """Samples that it was trained on; None while it is not done."""
+    dev_samples: int | None = None
 
 
 @dataclass(frozen=True)
@@ -188,6 +191,8 @@ class Approximation:
     with_gradient: tuple[tuple[float, ...], ...]
     """Relative squared error of each distance and seed."""
     without_gradient: tuple[tuple[float, ...], ...]
+    samples: int | None = None
+    """Samples whose margins were compared; None where the file does not tell."""
 
 
 @dataclass(frozen=True)

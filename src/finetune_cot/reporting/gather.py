@@ -1,6 +1,7 @@
 """Reads everything under ``saved/`` once; what cannot be read is told of and hides nothing else."""
 
 import csv
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -253,9 +254,13 @@ def _approximation(path: Path) -> Approximation:
         ]
     except (TypeError, KeyError, ValueError):
         raise ArtifactError("does not tell of errors by distance", where=path) from None
-    if {len(distances)} != {len(kind) for kind in errors} or not all(map(all, errors)):
+    finite = all(math.isfinite(error) for kind in errors for seeds in kind for error in seeds)
+    whole = {len(distances)} == {len(kind) for kind in errors} and all(map(all, errors))
+    if not (distances and whole and finite):
         raise ArtifactError("does not have errors for each distance", where=path)
-    return Approximation(path.parent.name, distances, *errors)
+    samples = values.get("samples")
+    samples = samples if isinstance(samples, int) else None
+    return Approximation(path.parent.name, distances, errors[0], errors[1], samples)
 
 
 def _concerns(path: Path, dataset_key: str | None) -> bool:

@@ -83,11 +83,11 @@ def lengths_charts(
     datasets = sorted({item.id.dataset_key for item in measurements})
     charts = []
     for dataset in datasets:
-        named = [(_label(item), item.lengths) for item in measurements if item.id.dataset_key == dataset]
         learned = [item for item in training_data if item.tasks == (dataset,)]
-        named += [(f"training data {item.finetune_key}", item.lengths) for item in learned]
+        named = [(f"training data {item.finetune_key}", item.lengths) for item in learned[: MAX_LINES // 2]]
+        named += [(_label(item), item.lengths) for item in measurements if item.id.dataset_key == dataset]
         lines = [
-            Line(f"{label}, n = {len(lengths.words)}", _distribution(lengths.words), colour)
+            Line(f"{label}, {_told(lengths)}", _distribution(lengths.words), colour)
             for colour, (label, lengths) in enumerate(named[:MAX_LINES])
             if lengths.words
         ]
@@ -110,13 +110,22 @@ def _label(item: Measurement) -> str:
     return ", ".join((model, f"{method} [{training}]" if training else method))
 
 
+def _told(lengths: Lengths) -> str:
+    """How many texts there are, and how many of them the limit cut off."""
+    cut = "" if lengths.cut_off is None else f", {lengths.cut_off} cut off"
+    limit = "" if lengths.limit is None or not cut else f" at {lengths.limit} tokens"
+    return f"n = {len(lengths.words)}{cut}{limit}"
+
+
 def _names(item: Measurement) -> tuple[str, str, str]:
     name = naming(item)
     return name.model, name.method, name.training
 
 
 def _distribution(values: Sequence[int]) -> tuple[Point, ...]:
-    return tuple(Point(quantile(values, share), share) for share in QUANTILES)
+    """The shares by length; of the shares with one length the highest, so that lines only ever rise."""
+    highest = {quantile(values, share): share for share in QUANTILES}
+    return tuple(Point(length, share) for length, share in highest.items())
 
 
 def _measures(lengths: Lengths) -> list[Value]:

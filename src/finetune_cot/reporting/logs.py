@@ -4,6 +4,7 @@ import csv
 from collections.abc import Mapping
 from pathlib import Path
 
+from finetune_cot.artifacts.files import read_json
 from finetune_cot.artifacts.ids import parse_checkpoint_path
 from finetune_cot.errors import ArtifactError
 from finetune_cot.reporting.findings import TrainingRun
@@ -11,15 +12,16 @@ from finetune_cot.training.settings import EpochLosses
 
 _COLUMNS = ["epoch", "step", "train_loss", "dev_loss"]
 _TASK_COLUMN = "dev_loss_"
+_OUTCOME = "outcome.json"
 
 
 def read_training_run(log: Path) -> TrainingRun:
     """Read the log of a training run; its name and number are those of its folder.
 
     Raises:
-        ArtifactError: the folder is not named as a checkpoint, no epoch is done, or a row is torn; names it.
+        ArtifactError: the folder is not named as a checkpoint, no epoch is done, or a file is torn; names it.
     """
-    name = parse_checkpoint_path(log.parent)
+    name, counts = parse_checkpoint_path(log.parent), _counts(log.with_name(_OUTCOME))
     with log.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file, restval=None)
         if list(reader.fieldnames or [])[:4] != _COLUMNS:
@@ -27,7 +29,15 @@ def read_training_run(log: Path) -> TrainingRun:
         epochs = tuple(_epoch(row, f"{log}, line {reader.line_num}") for row in reader)
     if not epochs:
         raise ArtifactError("no epoch is done yet", where=log)
-    return TrainingRun(name.save_name, name.run, epochs)
+    return TrainingRun(name.save_name, name.run, epochs, *counts)
+
+
+def _counts(outcome: Path) -> tuple[int | None, int | None]:
+    """Training and dev samples; none of a training that is not done."""
+    values = read_json(outcome) if outcome.exists() else {}
+    found = (values.get(name) if isinstance(values, dict) else None for name in ("samples", "dev_samples"))
+    samples, dev_samples = (count if isinstance(count, int) else None for count in found)
+    return samples, dev_samples
 
 
 def _epoch(row: Mapping[str | None, str | None], where: str) -> EpochLosses:

@@ -1,5 +1,6 @@
 """Losses of training runs: tables and charts by epoch and task."""
 
+import math
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -15,8 +16,16 @@ _LOSS = "Loss (nats a token)"
 
 def training_table(runs: Iterable[TrainingRun]) -> Table:
     """Every training run: how long it was, its last and its best dev loss."""
-    columns = ["name", "run", "epochs", "steps", "train_loss", "dev_loss", "best_dev_loss", "best_epoch"]
-    return table("training", columns, map(_training_row, runs))
+    columns = ["name", "run", "samples", "dev_samples", "epochs", "steps", "train_loss", "dev_loss"]
+    return table(
+        "training",
+        [*columns, "best_dev_loss", "best_epoch"],
+        map(_training_row, runs),
+        notes=[
+            "Losses in nats a token, as means over the samples;"
+            " nan: the loss was no number, so the training diverged."
+        ],
+    )
 
 
 def epoch_table(runs: Iterable[TrainingRun]) -> Table:
@@ -65,7 +74,7 @@ def loss_charts(runs: Sequence[TrainingRun]) -> Iterator[Chart]:
     yield LineChart(
         name=f"loss_{name}",
         title=f"Loss: {name}",
-        x_label="Epoch",
+        x_label=f"Epoch{_sizes(runs)}",
         y_label=_LOSS,
         lines=tuple(
             line for colour, run in enumerate(runs) for line in _run_lines(run, colour, len(runs) > 1)
@@ -79,7 +88,7 @@ def loss_charts(runs: Sequence[TrainingRun]) -> Iterator[Chart]:
         yield LineChart(
             name=f"dev_loss_by_task_{name}",
             title=f"Dev loss by task{_mean_of(runs)}: {name}",
-            x_label="Epoch",
+            x_label=f"Epoch{_sizes(runs)}",
             y_label=_LOSS,
             lines=tuple(Line(task, points, colour) for colour, (task, points) in enumerate(by_task.items())),
             percent=False,
@@ -88,9 +97,11 @@ def loss_charts(runs: Sequence[TrainingRun]) -> Iterator[Chart]:
 
 def _training_row(run: TrainingRun) -> list[str | int | float | None]:
     last = run.epochs[-1]
-    best = min((epoch for epoch in run.epochs if epoch.dev_loss is not None), key=_dev_loss, default=None)
+    measured = (epoch for epoch in run.epochs if epoch.dev_loss is not None and math.isfinite(epoch.dev_loss))
+    best = min(measured, key=_dev_loss, default=None)
     return [
-        *(run.save_name, run.run, last.epoch, last.step, last.train_loss, last.dev_loss),
+        *(run.save_name, run.run, run.samples, run.dev_samples),
+        *(last.epoch, last.step, last.train_loss, last.dev_loss),
         *((None, None) if best is None else (best.dev_loss, best.epoch)),
     ]
 
@@ -101,11 +112,12 @@ def _dev_loss(epoch: EpochLosses) -> float:
 
 def _run_lines(run: TrainingRun, colour: int, several: bool) -> Iterator[Line]:
     suffix = f", run {run.run}" if several else ""
-    train = tuple(Point(epoch.epoch, epoch.train_loss) for epoch in run.epochs)
-    dev = tuple(Point(epoch.epoch, epoch.dev_loss) for epoch in run.epochs if epoch.dev_loss is not None)
-    yield Line(f"train{suffix}", train, colour, dashed=True)
-    if dev:
-        yield Line(f"dev{suffix}", dev, colour)
+    train = ((epoch.epoch, epoch.train_loss) for epoch in run.epochs)
+    dev = ((epoch.epoch, epoch.dev_loss) for epoch in run.epochs if epoch.dev_loss is not None)
+    for kind, losses, dashed in (("train", train, True), ("dev", dev, False)):
+        points = tuple(Point(epoch, loss) for epoch, loss in losses if math.isfinite(loss))
+        if points:
+            yield Line(f"{kind}{suffix}", points, colour, dashed=dashed)
 
 
 def _task_means(runs: Sequence[TrainingRun]) -> dict[str, tuple[Point, ...]]:
@@ -114,7 +126,8 @@ def _task_means(runs: Sequence[TrainingRun]) -> dict[str, tuple[Point, ...]]:
     for run in runs:
         for epoch in run.epochs:
             for task, loss in epoch.dev_loss_by_task.items():
-                losses.setdefault(task, {}).setdefault(epoch.epoch, []).append(loss)
+                if math.isfinite(loss):
+                    losses.setdefault(task, {}).setdefault(epoch.epoch, []).append(loss)
     return {
         task: tuple(Point(epoch, statistics.fmean(values)) for epoch, values in sorted(by_epoch.items()))
         for task, by_epoch in sorted(losses.items())
@@ -129,11 +142,24 @@ def _task_changes(runs: Sequence[TrainingRun], by_task: dict[str, tuple[Point, .
     return ChangeChart(
         name=f"dev_loss_by_task_{name}",
         title=f"Dev loss by task{_mean_of(runs)}: {name}",
-        x_label=_LOSS,
+        x_label=f"{_LOSS}{_sizes(runs)}",
         first_label=f"after epoch {first:g}",
         last_label=f"after epoch {last:g}",
         changes=tuple(sorted(changes, key=lambda change: change.last)),
     )
+
+
+def _sizes(runs: Sequence[TrainingRun]) -> str:
+    """A line with the numbers of samples, where they are known."""
+    told = [
+        " to ".join(map(str, sorted({min(counts), max(counts)}))) + f" {kind} samples"
+        for kind, counts in (
+            ("training", [run.samples for run in runs if run.samples is not None]),
+            ("dev", [run.dev_samples for run in runs if run.dev_samples]),
+        )
+        if counts
+    ]
+    return f"\n{', '.join(told)}" if told else ""
 
 
 def _mean_of(runs: Sequence[TrainingRun]) -> str:

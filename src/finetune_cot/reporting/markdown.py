@@ -1,9 +1,10 @@
 """A report as Markdown; names are escaped, so that no key can break a table or turn into markup."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from urllib.parse import quote
 
+from finetune_cot.reporting.highlights import Summary
 from finetune_cot.reporting.sections import Section
 from finetune_cot.reporting.tables import Cell, Table, is_numeric, shown_places
 
@@ -12,17 +13,22 @@ MAX_ROWS = 60
 
 
 def to_markdown(
-    title: str, words: Iterable[str], sections: Iterable[Section], figure_format: str | None
+    title: str,
+    words: Iterable[str],
+    first: Summary,
+    sections: Iterable[Section],
+    figure_format: str | None,
 ) -> str:
     """The whole report.
 
     Args:
         title: Its heading.
         words: Paragraphs under the heading.
+        first: What was found, in sentences.
         sections: What it shows.
         figure_format: File ending of the figures that it links to; None for no figures.
     """
-    blocks = [f"# {escape(title)}", *map(escape, words)]
+    blocks = [f"# {escape(title)}", *map(escape, words), *_first(first)]
     for section in sections:
         blocks += _section(section, figure_format)
     return "\n\n".join(blocks) + "\n"
@@ -48,6 +54,22 @@ def table_to_markdown(table: Table) -> str:
     if more:
         notes.append(f"{more} more rows are in {_link(f'{table.name}.csv')}.")
     return "\n\n".join(["\n".join(lines), *([" ".join(notes)] if notes else [])])
+
+
+def _first(first: Summary) -> Iterator[str]:
+    if first.found:
+        yield "## In short"
+        yield _list(map(escape, first.found))
+    if first.trust:
+        yield "## How far to trust it"
+        yield _list(map(escape, first.trust))
+    if first.next:
+        yield "## What to do next"
+        yield _list(f"{escape(what)}: `{command}`" for what, command in first.next)
+
+
+def _list(items: Iterable[str]) -> str:
+    return "\n".join(f"- {item}" for item in items)
 
 
 def _section(section: Section, figure_format: str | None) -> list[str]:

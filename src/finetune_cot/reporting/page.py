@@ -12,8 +12,10 @@ from finetune_cot.reporting.charts import (
     HeatChart,
     LineChart,
     ScatterChart,
+    has_values,
 )
 from finetune_cot.reporting.findings import Measurement
+from finetune_cot.reporting.highlights import Summary
 from finetune_cot.reporting.naming import naming
 from finetune_cot.reporting.samples import MAX_CHARACTERS, drawn
 from finetune_cot.reporting.sections import Section
@@ -53,7 +55,8 @@ class Samples:
 def to_page(
     title: str,
     words: Iterable[str],
-    highlights: Sequence[str],
+    first: Summary,
+    glossary: Iterable[tuple[str, str]],
     content: Sequence[Section],
     measurements: Sequence[Measurement],
     scripts: str,
@@ -63,7 +66,8 @@ def to_page(
     Args:
         title: Its heading.
         words: Paragraphs under the heading.
-        highlights: What was found, in sentences.
+        first: What was found, in sentences.
+        glossary: Words with their meaning.
         content: The sections that the report shows in all its forms.
         measurements: Completions to read.
         scripts: What draws the charts.
@@ -78,13 +82,14 @@ def to_page(
         lstrip_blocks=True,
     )
     environment.globals |= {"shown_places": shown_places, "is_numeric": is_numeric, "slug": slug}
-    every = [chart for section in content for chart in section.charts if _has_values(chart)]
+    every = [chart for section in content for chart in section.charts if has_values(chart)]
     charts = every[:MAX_DRAWN]
     more = [f"Drawn are the first {MAX_DRAWN} of {len(every)} charts."] if len(every) > MAX_DRAWN else []
     text: str = environment.get_template("page.html").render(
         title=title,
         words=[*words, *more],
-        highlights=highlights,
+        first=first,
+        glossary=list(glossary),
         sections=content,
         charts={chart.name: _drawn(chart) for chart in charts},
         samples=samples(measurements),
@@ -159,17 +164,3 @@ def in_words(chart: Chart) -> str:
 
 def _drawn(chart: Chart) -> DrawnChart:
     return DrawnChart(chart.name, chart.title, in_words(chart), tuple(specs(chart)))
-
-
-def _has_values(chart: Chart) -> bool:
-    """Whether there is anything to draw."""
-    if isinstance(chart, BarChart):
-        return bool(chart.bars)
-    if isinstance(chart, LineChart):
-        return any(line.points for line in chart.lines)
-    if isinstance(chart, ChangeChart):
-        return bool(chart.changes)
-    if isinstance(chart, ScatterChart):
-        return any(cloud.xs for panel in chart.panels for cloud in panel.clouds)
-    rows = chart.values if isinstance(chart, HeatChart) else [row.values for row in chart.rows]
-    return any(value is not None for row in rows for value in row)

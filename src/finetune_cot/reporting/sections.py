@@ -1,7 +1,7 @@
 """The sections of a report: what it says, in which order, apart from how it is rendered."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from finetune_cot.reporting.agreement_figures import (
 )
 from finetune_cot.reporting.bars import bar_charts
 from finetune_cot.reporting.chance import dataset_table
-from finetune_cot.reporting.charts import Chart
+from finetune_cot.reporting.charts import Chart, has_values
 from finetune_cot.reporting.chosen import (
     MAX_HEAT_TASKS,
     Affinity,
@@ -70,7 +70,7 @@ def sections(
     """
     rows = entries(findings.measurements)
     others = [item for item in findings.measurements if item.part == OTHER]
-    return [
+    found = [
         *_accuracy(rows, part),
         *_other_parts(others, part),
         *_paper(findings, rows),
@@ -84,6 +84,7 @@ def sections(
         *_absent(findings, compared),
         *_left_out(findings),
     ]
+    return [replace(item, charts=tuple(filter(has_values, item.charts))) for item in found]
 
 
 def _accuracy(rows: Sequence[Entry], part: str) -> Iterator[Section]:

@@ -207,8 +207,8 @@ def _panel(chart: ScatterChart, panel: Panel) -> Any:
         alt.Chart(alt.InlineData(values=rows))
         .mark_point(filled=True, size=45, opacity=0.8)
         .encode(
-            x=alt.X("x:Q", title=chart.x_label, scale=alt.Scale(zero=False)),
-            y=alt.Y("y:Q", title=chart.y_label, scale=alt.Scale(zero=False)),
+            x=alt.X("x:Q", title=chart.x_label, scale=alt.Scale(zero=False), axis=_few_ticks()),
+            y=alt.Y("y:Q", title=chart.y_label, scale=alt.Scale(zero=False), axis=_few_ticks()),
             color=alt.Color("kind:N", scale=colours, legend=legend),
             shape=alt.Shape("kind:N", scale=shapes, legend=legend),
             tooltip=["kind:N", *(alt.Tooltip(f"{name}:Q", format=".4~g") for name in "xy")],
@@ -296,6 +296,13 @@ def _zoom(*encodings: str) -> Any:
     return alt.selection_interval(
         name=ZOOM, encodings=list(encodings), bind="scales", zoom="wheel![event.altKey]"
     )
+
+
+def _few_ticks() -> Any:
+    """An axis of a narrow panel, whose numbers do not run into each other."""
+    import altair as alt
+
+    return alt.Axis(tickCount=5, labelOverlap=True)
 
 
 def _legend() -> Any:
