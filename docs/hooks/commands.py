@@ -34,6 +34,8 @@ def _lines(group: Any, name: str = "ftcot") -> Iterator[str]:
         records = [item.get_help_record(context) for item in command.params]
         yield f"\n## {full}\n\n{_text(command.help)}\n\n| option | what it does |\n|---|---|"
         yield from (f"| `{option}` | {_text(meaning)} |" for option, meaning in filter(None, records))
+        examples = command.epilog.partition("\b\n")[2].splitlines()
+        yield "\n".join(["", "Examples:", "", *(f"    {line}" for line in examples)])
 
 
 def _text(plain: str) -> str:

@@ -1,6 +1,7 @@
 """The command line from outside: help, typos, exit codes, and what it imports."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +46,17 @@ def test_every_command_has_its_own_help(name: str, capsys: pytest.CaptureFixture
     assert f"Usage: ftcot {name}" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", [*COMMANDS, *(f"data {word}" for word in ("list", "show", "import"))])
+def test_examples_in_the_help_can_be_typed(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    main([*name.split(), "--help"])
+    examples = re.findall(rf"^ +ftcot ({name}\b.*)$", capsys.readouterr().out.partition("Examples:")[2], re.M)
+    assert examples or name == "data"
+    for example in examples:
+        # A config file that is missing is told of only after every option was understood.
+        assert main([*example.split(), "--config", "missing.toml"]) == 2
+        assert capsys.readouterr().err.startswith("ftcot: missing.toml: cannot be read")
+
+
 def test_help_names_the_values_of_an_option_also_where_they_are_many(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -63,6 +75,7 @@ def test_the_whole_app_builds_for_shell_completion() -> None:
     [
         (["trian"], "No such command 'trian'. Did you mean 'train'?"),
         (["train", "--lora-rnk", "2"], "--lora-rank"),
+        (["data", "lst"], "No such command 'lst'. Did you mean 'list'?"),
         (["train", "--lora-rank", "0"], "--lora-rank: 0 must be above 0"),
         (["train", "--lora-rank", "x"], "--lora-rank"),
         (

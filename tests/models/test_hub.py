@@ -28,6 +28,8 @@ def test_a_model_that_is_not_there_is_told_at_once(offline: Path) -> None:
     assert "\n" not in str(error.value)
     with pytest.raises(ModelError, match="not in the local cache"):
         check_available("google/gemma-2b")
+    with pytest.raises(ModelError, match=r"did you mean gpt2\? or else go online"):
+        check_available("gtp2")
 
 
 def test_a_cached_model_needs_no_network(offline: Path, tiny_llama_dir: Path) -> None:

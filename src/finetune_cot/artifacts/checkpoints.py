@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from finetune_cot.errors import ArtifactError
+from finetune_cot.artifacts.files import did_you_mean
+from finetune_cot.errors import ArtifactError, ModelError
 
 LAST, BEST, EPOCHS = "last", "best", "epochs"
 STEP_LOG = "steps.csv"
@@ -17,6 +18,17 @@ def epoch_folder(checkpoint: Path, epoch: int) -> Path:
 def is_checkpoint(folder: Path) -> bool:
     """Whether a folder is one that `train` wrote."""
     return (folder / LAST).is_dir()
+
+
+def require_finetuned(folder: Path) -> None:
+    """Make sure that there is a folder at all where a fine-tuned model is to be.
+
+    Raises:
+        ModelError: there is none.
+    """
+    if not folder.is_dir():
+        remedy = f"{did_you_mean(folder)}check --load-model-dir"
+        raise ModelError("no fine-tuned model is there", where=folder, remedy=remedy)
 
 
 def weights_folder(checkpoint: Path, epoch: int | None = None) -> Path:

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -111,6 +112,13 @@ def recover_directory(path: Path) -> None:
     _remove_leftovers(path)
 
 
+def did_you_mean(path: Path) -> str:
+    """The name beside a path that is not there which is most like its own, as a question; empty for none."""
+    names = [item.name for item in path.parent.iterdir()] if path.parent.is_dir() else []
+    close = get_close_matches(path.name, names, n=1)
+    return f"did you mean {close[0]}? " if close else ""
+
+
 def read_json(path: Path) -> Any:
     """Content of a JSON file.
 
@@ -120,7 +128,8 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
-        raise ArtifactError("is not there", where=path, remedy="check the key, or --saved-dir") from None
+        remedy = f"{did_you_mean(path)}check the key, or --saved-dir"
+        raise ArtifactError("is not there", where=path, remedy=remedy) from None
     except OSError as error:
         remedy = "see what lies there, and that you may read it"
         raise ArtifactError(f"cannot be read ({error.strerror})", where=path, remedy=remedy) from None

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from finetune_cot.artifacts.files import write_text_atomic
+from finetune_cot.artifacts.files import did_you_mean, write_text_atomic
 from finetune_cot.artifacts.ids import SampledIndicesId
 from finetune_cot.errors import ArtifactError, DataError, FtcotError
 
@@ -69,7 +69,9 @@ def find_subset_list(given: str, saved_dir: Path) -> Path:
         saved = SampledIndicesId(given.removesuffix(".txt")).path(saved_dir)
         if saved.is_file():
             return saved
-    raise DataError("no list of subsets is there", where=saved or path, remedy="see --load-sample-task-dir")
+    missing = saved or path
+    remedy = f"{did_you_mean(missing)}see --load-sample-task-dir"
+    raise DataError("no list of subsets is there", where=missing, remedy=remedy)
 
 
 def keep_subsets(path: Path, subsets: Sequence[Subset], overwrite: bool, write: bool = True) -> None:

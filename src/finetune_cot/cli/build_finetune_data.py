@@ -17,10 +17,16 @@ _REASONS = (
 )
 """Why a completion is left out, by the names of the result's counts."""
 
+_EXAMPLES = (
+    "",
+    "--model-key my-teacher --dataset-key gsm8k",
+    "--model-key my-teacher --dataset-key gsm8k --preset-key ft_cot_t70_8aug",
+)
+
 
 def add_to(app: typer.Typer) -> None:
     """Add the command to the app."""
-    add_command(app, "build-finetune-data", BuildFinetuneDataConfig, _run, _show)
+    add_command(app, "build-finetune-data", BuildFinetuneDataConfig, _run, _show, examples=_EXAMPLES)
 
 
 def _run(config: BuildFinetuneDataConfig) -> "BuildFinetuneDataResult":

@@ -4,7 +4,7 @@ import contextlib
 import inspect
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -18,6 +18,9 @@ from finetune_cot.errors import FtcotError
 
 Config = TypeVar("Config")
 
+AS_IT_STANDS = "\b\n"
+"""Keeps Typer from joining the lines of a paragraph."""
+
 
 def add_command(
     app: typer.Typer,
@@ -27,6 +30,7 @@ def add_command(
     show: Callable[[Any], None] = show_fields,
     manifest_command: str | None = None,
     processes: Callable[[Config], int] | None = None,
+    examples: Sequence[str] = (),
 ) -> None:
     """Add a command that builds its config, runs one pipeline function and shows the dataclass it returns.
 
@@ -38,6 +42,7 @@ def add_command(
         show: Shows what came of it to people.
         manifest_command: The command whose manifests ``--config`` takes, if it is another.
         processes: In how many processes it is to run; without it, in this one.
+        examples: What people may type, after ``ftcot`` and the name.
     """
     specs = option_specs(config)
 
@@ -70,7 +75,8 @@ def add_command(
     parameters = [_parameter(spec) for spec in specs] + _common_parameters()
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {item.name: item.annotation for item in parameters}
-    app.command(name, help=config.__doc__, short_help=config.__doc__)(command)
+    epilog = _epilog(manifest_command or name, examples)
+    app.command(name, help=config.__doc__, short_help=config.__doc__, epilog=epilog)(command)
 
 
 def build_keys(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -83,10 +89,16 @@ def _environment(specs: list[OptionSpec]) -> dict[str, str]:
     return {name: os.environ[variable] for name, variable in named.items() if os.environ.get(variable)}
 
 
+def _epilog(name: str, examples: Sequence[str]) -> str:
+    lines = "\n".join(f"ftcot {name} {words}".rstrip() for words in examples)
+    return f"Examples:\n\n{AS_IT_STANDS}{lines}"
+
+
 def _parameter(spec: OptionSpec) -> inspect.Parameter:
     annotation = list[str] | None if spec.many else spec.type | None
     described: dict[str, Any] = {
         "help": _help(spec),
+        "rich_help_panel": spec.group,
         "show_default": False,
         "hidden": spec.option.hidden,
     }

@@ -1,11 +1,12 @@
 """``ftcot data``: list, show, import, fetch and generate data sets."""
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import typer
 
 from finetune_cot.cli.command import add_command
-from finetune_cot.cli.output import show_table
+from finetune_cot.cli.output import show_fields, show_table
 from finetune_cot.config.data import (
     DataFetchConfig,
     DataGenerateConfig,
@@ -17,15 +18,28 @@ from finetune_cot.config.data import (
 if TYPE_CHECKING:
     from finetune_cot.pipeline import data as pipeline
 
+_EXAMPLES = {
+    "list": ("", "--data-dir my_data"),
+    "show": ("bundled_coin_flip", "gsm8k --template fs_cot --limit 1", "--data-path my_rows.jsonl"),
+    "import": (
+        "my_questions.csv --question-field problem --answer-field solution",
+        "archive.zip --kind reasoning-teacher",
+    ),
+    "fetch": ("gsm8k", "commonsense_qa --data-dir my_data"),
+    "generate": ("bundled_coin_flip --num-samples 5000 --seed 1",),
+}
+
 
 def add_to(app: typer.Typer) -> None:
     """Add the group of commands to the app."""
     group = typer.Typer(help="List, show, import, fetch and generate data sets.", rich_markup_mode=None)
-    add_command(group, "list", DataListConfig, _list, _show_list, "data list")
-    add_command(group, "show", DataShowConfig, _show, _show_samples, "data show")
-    add_command(group, "import", DataImportConfig, _import, manifest_command="data import")
-    add_command(group, "fetch", DataFetchConfig, _fetch, manifest_command="data fetch")
-    add_command(group, "generate", DataGenerateConfig, _generate, manifest_command="data generate")
+    add = partial(add_command, group)
+    add("list", DataListConfig, _list, _show_list, "data list", examples=_EXAMPLES["list"])
+    add("show", DataShowConfig, _show, _show_samples, "data show", examples=_EXAMPLES["show"])
+    add("import", DataImportConfig, _import, show_fields, "data import", examples=_EXAMPLES["import"])
+    add("fetch", DataFetchConfig, _fetch, show_fields, "data fetch", examples=_EXAMPLES["fetch"])
+    drawn = _EXAMPLES["generate"]
+    add("generate", DataGenerateConfig, _generate, show_fields, "data generate", examples=drawn)
     app.add_typer(group, name="data")
 
 

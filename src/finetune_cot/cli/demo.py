@@ -11,10 +11,15 @@ from finetune_cot.config.demo import DemoConfig
 if TYPE_CHECKING:
     from finetune_cot.pipeline.demo import DemoResult
 
+_EXAMPLES = (
+    "",
+    "--questions 30 --saved-dir /tmp/demo",
+)
+
 
 def add_to(app: typer.Typer) -> None:
     """Add the command to the app."""
-    add_command(app, "demo", DemoConfig, _run, _show)
+    add_command(app, "demo", DemoConfig, _run, _show, examples=_EXAMPLES)
 
 
 def _run(config: DemoConfig) -> "DemoResult":

@@ -10,10 +10,16 @@ from finetune_cot.config.estimate import EstimateConfig
 if TYPE_CHECKING:
     from finetune_cot.pipeline.estimate import EstimateResult
 
+_EXAMPLES = (
+    "",
+    "--number-of-subsets 200 --estimator all",
+    "--estimator gradex trak --calibrate 16",
+)
+
 
 def add_to(app: typer.Typer) -> None:
     """Add the command to the app."""
-    add_command(app, "estimate", EstimateConfig, _run, _show)
+    add_command(app, "estimate", EstimateConfig, _run, _show, examples=_EXAMPLES)
 
 
 def _run(config: EstimateConfig) -> "EstimateResult":

@@ -11,10 +11,16 @@ from finetune_cot.config.evaluate import EvaluateConfig
 if TYPE_CHECKING:
     from finetune_cot.pipeline.evaluate import EvaluateResult
 
+_EXAMPLES = (
+    "",
+    "--load-model-dir saved/checkpoints/bundled_gpt2_lora_r_4_run_0",
+    "--model-key gpt2 --finetune-key zs_cot_gsm8k --dataset-key gsm8k",
+)
+
 
 def add_to(app: typer.Typer) -> None:
     """Add the command to the app."""
-    add_command(app, "evaluate", EvaluateConfig, _run, _show)
+    add_command(app, "evaluate", EvaluateConfig, _run, _show, examples=_EXAMPLES)
 
 
 def _run(config: EvaluateConfig) -> "EvaluateResult":

@@ -10,10 +10,15 @@ from finetune_cot.config.export_hf import ExportHfConfig
 if TYPE_CHECKING:
     from finetune_cot.pipeline.export_hf import ExportHfResult
 
+_EXAMPLES = (
+    "",
+    "--load-model-dir saved/checkpoints/bundled_gpt2_lora_r_4_run_0 --dtype bfloat16",
+)
+
 
 def add_to(app: typer.Typer) -> None:
     """Add the command to the app."""
-    add_command(app, "export-hf", ExportHfConfig, _run, _show)
+    add_command(app, "export-hf", ExportHfConfig, _run, _show, examples=_EXAMPLES)
 
 
 def _run(config: ExportHfConfig) -> "ExportHfResult":

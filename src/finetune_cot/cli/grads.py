@@ -11,10 +11,16 @@ from finetune_cot.config.grads import GradsConfig
 if TYPE_CHECKING:
     from finetune_cot.pipeline.grads import GradsResult
 
+_EXAMPLES = (
+    "",
+    "--project-dim 1000 --points 0.5 meta",
+    "--data-path my_rows.jsonl --dev-fraction 0.2",
+)
+
 
 def add_to(app: typer.Typer) -> None:
     """Add the command to the app."""
-    add_command(app, "grads", GradsConfig, _run, _show, processes=_processes)
+    add_command(app, "grads", GradsConfig, _run, _show, processes=_processes, examples=_EXAMPLES)
 
 
 def _run(config: GradsConfig) -> "GradsResult":

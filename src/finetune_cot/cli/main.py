@@ -11,8 +11,8 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 from finetune_cot import __version__
-from finetune_cot.cli.arguments import spread_lists
-from finetune_cot.cli.output import is_first_process
+from finetune_cot.cli.arguments import spread_completion, spread_lists
+from finetune_cot.cli.output import is_first_process, shows_panels
 from finetune_cot.errors import FtcotError, StoppedByAnotherError
 
 SUMMARY = "Teach small language models to reason, and choose the data worth fine-tuning on."
@@ -33,6 +33,14 @@ COMMANDS = {
 }
 """Help of each command, so that ``ftcot --help`` imports none of them."""
 
+PANELS = {
+    "Begin here": ("demo", "data"),
+    "Teach a student to reason": ("teach", "build-finetune-data", "train", "evaluate", "export-hf"),
+    "Choose what to train on": ("grads", "estimate", "sample-truth", "select"),
+    "See what came of it": ("report",),
+}
+"""Where each command stands in the help on a terminal."""
+
 COMPLETION_VARIABLE = "_FTCOT_COMPLETE"
 
 
@@ -46,9 +54,19 @@ def main(arguments: Sequence[str]) -> int:
     from_shell = COMPLETION_VARIABLE in os.environ
     # Where it is installed, PEFT imports it, and it tells of a kernel that nothing here asks for.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-    app = build_app(None if from_shell else _command_name(arguments))
+    if from_shell:
+        spread_completion(os.environ)
+    words = spread_lists(arguments) or ["--help"]
+    if words == ["data"]:
+        words.append("--help")
+    app = build_app(None if from_shell else _command_name(words))
+    if "--help" in words and shows_panels() and not from_shell:
+        from finetune_cot.cli.panels import draw_help
+
+        if draw_help(app, words):
+            return 0
     try:
-        code = app(args=spread_lists(arguments) or ["--help"], prog_name="ftcot", standalone_mode=False)
+        code = app(args=words, prog_name="ftcot", standalone_mode=False)
     except StoppedByAnotherError as error:
         return error.exit_code
     except FtcotError as error:
@@ -80,7 +98,8 @@ def build_app(selected: str | None) -> typer.Typer:
         if selected in (name, None):
             import_module(f"finetune_cot.cli.{name.replace('-', '_')}").add_to(app)
         else:
-            app.command(name, help=summary)(_not_selected)
+            panel = next(panel for panel, names in PANELS.items() if name in names)
+            app.command(name, help=summary, short_help=summary, rich_help_panel=panel)(_not_selected)
     return app
 
 

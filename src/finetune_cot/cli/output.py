@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,11 @@ SCHEMA_VERSION = 1
 def is_first_process() -> bool:
     """Whether this process tells the result: the only one, or the first that a launcher started."""
     return os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0"
+
+
+def shows_panels() -> bool:
+    """Whether help goes to a terminal that can draw panels."""
+    return sys.stdout.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
 
 
 def show_json(result: Any) -> None:

@@ -13,10 +13,17 @@ from finetune_cot.errors import UsageError
 if TYPE_CHECKING:
     from finetune_cot.pipeline.report_result import ReportResult
 
+_EXAMPLES = (
+    "",
+    "--open",
+    "--serve --port 8080",
+    "--dataset-key gsm8k --split all --figure-format none",
+)
+
 
 def add_to(app: typer.Typer) -> None:
     """Add the command to the app."""
-    add_command(app, "report", ReportConfig, _run, _show)
+    add_command(app, "report", ReportConfig, _run, _show, examples=_EXAMPLES)
 
 
 def _run(config: ReportConfig) -> "ReportResult":

@@ -11,10 +11,16 @@ from finetune_cot.config.sample_truth import SampleTruthConfig
 if TYPE_CHECKING:
     from finetune_cot.pipeline.sample_truth import SampleTruthResult
 
+_EXAMPLES = (
+    "",
+    "--number-of-subsets 16 --dry-run",
+    "--shard 0/4",
+)
+
 
 def add_to(app: typer.Typer) -> None:
     """Add the command to the app."""
-    add_command(app, "sample-truth", SampleTruthConfig, _run, _show, processes=_processes)
+    add_command(app, "sample-truth", SampleTruthConfig, _run, _show, processes=_processes, examples=_EXAMPLES)
 
 
 def _run(config: SampleTruthConfig) -> "SampleTruthResult":

@@ -12,10 +12,17 @@ from finetune_cot.config.select import SelectConfig
 if TYPE_CHECKING:
     from finetune_cot.pipeline.select import SelectResult
 
+_EXAMPLES = (
+    "",
+    "--target-task sums --num-tasks 3",
+    "--group-by cluster --num-clusters 8",
+    "--select-by affinity --num-groups 4",
+)
+
 
 def add_to(app: typer.Typer) -> None:
     """Add the command to the app."""
-    add_command(app, "select", SelectConfig, _run, _show)
+    add_command(app, "select", SelectConfig, _run, _show, examples=_EXAMPLES)
 
 
 def _run(config: SelectConfig) -> "SelectResult":

@@ -14,10 +14,16 @@ if TYPE_CHECKING:
 
 _BATCH_COLUMNS = ("batch", "step", "status", "requests", "completed", "failed")
 
+_EXAMPLES = (
+    "",
+    "--teacher openai --base-url http://localhost:8000/v1 --model-key my-teacher --dataset-key gsm8k",
+    "--dataset-key gsm8k --split train --completion-key zs_cot_t70 --num-completions 8 --dry-run",
+)
+
 
 def add_to(app: typer.Typer) -> None:
     """Add the command to the app."""
-    add_command(app, "teach", TeachConfig, _run, _show)
+    add_command(app, "teach", TeachConfig, _run, _show, examples=_EXAMPLES)
 
 
 def _run(config: TeachConfig) -> "TeachResult":

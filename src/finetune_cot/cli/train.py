@@ -15,10 +15,17 @@ if TYPE_CHECKING:
 
 _RUN_COLUMNS = ("run", "seed", "checkpoint", "train_loss", "dev_loss", "best_epoch", "best_dev_loss")
 
+_EXAMPLES = (
+    "",
+    "--model-key gpt2 --finetune-key zs_cot_gsm8k --lora-rank 16",
+    "--data-path my_rows.jsonl --dev-fraction 0.2 --epochs 5",
+    "--method full --train-layers last-2 --devices 0 1",
+)
+
 
 def add_to(app: typer.Typer) -> None:
     """Add the command to the app."""
-    add_command(app, "train", TrainConfig, _run, _show, processes=_processes)
+    add_command(app, "train", TrainConfig, _run, _show, processes=_processes, examples=_EXAMPLES)
 
 
 def _run(config: TrainConfig) -> "TrainResult":

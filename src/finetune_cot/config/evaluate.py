@@ -5,10 +5,11 @@ from pathlib import Path
 from finetune_cot.config import shared
 from finetune_cot.config.checks import positive
 from finetune_cot.config.options import command_config, option
+from finetune_cot.config.server import LocalModelOptions, RequestOptions
 
 
 @command_config
-class EvaluateConfig:
+class EvaluateConfig(LocalModelOptions, RequestOptions):
     """Completions are checked; those that are missing are generated first."""
 
     model_key: str = shared.model_key()
@@ -24,7 +25,6 @@ class EvaluateConfig:
     )
     run: int = shared.run()
     epoch: int | None = option(None, "The student after so many epochs; by default the last.", check=positive)
-    load_model_dir: Path | None = shared.load_model_dir()
     num_completions: int = option(1, "Completions of each question.", check=positive)
     split: str = shared.part("test")
     split_key: str = shared.split_key()
@@ -40,18 +40,6 @@ class EvaluateConfig:
     max_reasoning_tokens: int | None = shared.max_reasoning_tokens(None)
     max_answer_tokens: int | None = shared.max_answer_tokens(None)
     chat: bool = shared.chat()
-    base_url: str | None = shared.base_url()
-    api_key_env: str | None = shared.api_key_env()
-    api_key_file: Path | None = shared.api_key_file()
-    endpoint: str = shared.endpoint()
-    concurrency: int = shared.concurrency()
-    max_requests_per_minute: int | None = shared.max_requests_per_minute()
-    max_tokens_per_minute: int | None = shared.max_tokens_per_minute()
-    timeout: float = shared.timeout()
-    max_retries: int = shared.max_retries()
-    inference_batch_size: int = shared.inference_batch_size()
-    precision: str = shared.precision()
-    device: str = shared.device()
     seed: int = shared.seed()
     overwrite: bool = shared.overwrite("a completion file")
     saved_dir: Path = shared.saved_dir()

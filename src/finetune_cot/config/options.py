@@ -1,6 +1,7 @@
 """The one place where an option is declared: a dataclass field with its help, names and checks."""
 
 import dataclasses
+import inspect
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -46,6 +47,8 @@ class OptionSpec:
     """Whether it takes several values."""
     default: Any
     option: Option
+    group: str | None = None
+    """What the options are about that it is inherited with; None for a command's own."""
 
 
 def option(default: Any, help: str, **described: Any) -> Any:
@@ -63,7 +66,13 @@ def command_config(config: type[Config]) -> type[Config]:
 def option_specs(config: type[Any]) -> list[OptionSpec]:
     """Options of a command's config, in the order of declaration."""
     return [
-        OptionSpec(item.name, *_value_type(item.type), item.default, item.metadata["option"])
+        OptionSpec(
+            item.name,
+            *_value_type(item.type),
+            item.default,
+            item.metadata["option"],
+            _group(config, item.name),
+        )
         for item in fields(config)
     ]
 
@@ -111,6 +120,12 @@ def to_plain(config: Any) -> dict[str, Any]:
 def replace(config: Config, **changes: Any) -> Config:
     """Copy of a config with some options changed, checked again."""
     return dataclasses.replace(config, **changes)  # type: ignore[type-var]
+
+
+def _group(config: type[Any], name: str) -> str | None:
+    """The first line that documents the base class which declares an option."""
+    declared_in = next(base for base in config.__mro__ if name in inspect.get_annotations(base))
+    return None if declared_in is config else (declared_in.__doc__ or "").splitlines()[0].rstrip(".")
 
 
 def _validate_value(spec: OptionSpec, value: Any) -> None:

@@ -120,7 +120,7 @@ def downsample() -> Any:
 
 def overwrite(what: str) -> Any:
     """``--overwrite``."""
-    return option(False, f"Replace {what} that differs from what would be written.")
+    return option(False, f"Replace {what} where something else would be written.")
 
 
 def dry_run() -> Any:

@@ -5,10 +5,11 @@ from pathlib import Path
 from finetune_cot.config import shared
 from finetune_cot.config.checks import not_negative, positive
 from finetune_cot.config.options import command_config, option
+from finetune_cot.config.server import LocalModelOptions, RequestOptions
 
 
 @command_config
-class TeachConfig:
+class TeachConfig(LocalModelOptions, RequestOptions):
     """A teacher writes rationales and answers for the questions of a data set."""
 
     model_key: str = shared.model_key()
@@ -37,15 +38,6 @@ class TeachConfig:
     max_reasoning_tokens: int = shared.max_reasoning_tokens()
     max_answer_tokens: int = shared.max_answer_tokens()
     chat: bool = shared.chat()
-    base_url: str | None = shared.base_url()
-    api_key_env: str | None = shared.api_key_env()
-    api_key_file: Path | None = shared.api_key_file()
-    endpoint: str = shared.endpoint()
-    concurrency: int = shared.concurrency()
-    max_requests_per_minute: int | None = shared.max_requests_per_minute()
-    max_tokens_per_minute: int | None = shared.max_tokens_per_minute()
-    timeout: float = shared.timeout()
-    max_retries: int = shared.max_retries()
     price_in: float | None = option(
         None,
         "US dollars for a million tokens read; by default what is generally known of the model and server.",
@@ -57,10 +49,6 @@ class TeachConfig:
     max_cost: float | None = option(
         None, "US dollars that this run may cost; it stops before, and keeps what there is.", check=positive
     )
-    inference_batch_size: int = shared.inference_batch_size()
-    precision: str = shared.precision()
-    device: str = shared.device()
-    load_model_dir: Path | None = shared.load_model_dir()
     seed: int = shared.seed()
     overwrite: bool = shared.overwrite("a completion file")
     saved_dir: Path = shared.saved_dir()

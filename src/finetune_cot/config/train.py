@@ -1,11 +1,10 @@
 """Options of ``ftcot train``."""
 
-from pathlib import Path
-
 from finetune_cot.config import shared
 from finetune_cot.config.checks import not_negative, positive
 from finetune_cot.config.engine import EngineOptions
 from finetune_cot.config.options import command_config, option
+from finetune_cot.config.server import ServerOptions
 from finetune_cot.config.subsets import TaskOptions
 from finetune_cot.config.training import TrainingOptions
 
@@ -17,7 +16,7 @@ STRATEGIES = (
 
 
 @command_config
-class TrainConfig(EngineOptions, TaskOptions, TrainingOptions):
+class TrainConfig(ServerOptions, EngineOptions, TaskOptions, TrainingOptions):
     """A student is fine-tuned on rationales or on instruction data."""
 
     task_idxes: tuple[int, ...] | None = option(
@@ -63,11 +62,6 @@ class TrainConfig(EngineOptions, TaskOptions, TrainingOptions):
         " and completions (openai) or messages (openai-chat).",
         choices=("custom", "openai", "openai-chat"),
     )
-    base_url: str | None = shared.base_url()
-    api_key_env: str | None = shared.api_key_env()
-    api_key_file: Path | None = shared.api_key_file()
-    timeout: float = shared.timeout()
-    max_retries: int = shared.max_retries()
     poll_seconds: float = option(10.0, "Seconds between two looks at a platform's job.", check=positive)
     keep_epochs: bool = option(False, "Keep the weights of every epoch, not only the best and the last.")
     checkpoint_every: int = option(

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from finetune_cot.artifacts.checkpoints import is_checkpoint, weights_folder
+from finetune_cot.artifacts.checkpoints import is_checkpoint, require_finetuned, weights_folder
 from finetune_cot.artifacts.ensembles import is_ensemble
 from finetune_cot.artifacts.students import STUDENT_FILE, Student, read_student
 from finetune_cot.errors import ModelError
@@ -60,8 +60,7 @@ def load_finetuned(
         ModelError: nothing of the kind is there, it is torn, or it does not fit the base model in every key.
         UsageError: the device is not there.
     """
-    if not folder.is_dir():
-        raise ModelError("no fine-tuned model is there", where=folder, remedy="check --load-model-dir")
+    require_finetuned(folder)
     weights = weights_folder(folder) if is_checkpoint(folder) else folder
     if is_ensemble(weights):
         from finetune_cot.models.ensemble import load_ensemble

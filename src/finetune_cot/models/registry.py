@@ -100,7 +100,7 @@ def resolve(model_key: str) -> ResolvedModel:
     if not _HUB_ID.fullmatch(model_key):
         raise ModelError(
             f"{model_key!r} is no model: neither a folder, nor an alias, nor a name on the Hugging Face hub",
-            remedy=_suggestion(model_key),
+            remedy=_did_you_mean(model_key) or "check --model-key",
         )
     return ResolvedModel("hub", model_key)
 
@@ -117,11 +117,20 @@ def check_available(model_key: str) -> ResolvedModel:
     elif model.kind == "folder":
         check_model_folder(Path(model.location))
     else:
-        folder = fetch_model(model.location, weights=False)
-        check_model_folder(folder, weights=False)
+        check_model_folder(_fetch_small_files(model.location), weights=False)
     return model
 
 
-def _suggestion(model_key: str) -> str:
+def _fetch_small_files(name: str) -> Path:
+    """Folder of a hub model without its weights; a name without an owner may be a mistyped alias."""
+    try:
+        return fetch_model(name, weights=False)
+    except ModelError as error:
+        if "/" in name or not (meant := _did_you_mean(name)):
+            raise
+        raise ModelError(error.what, where=name, remedy=f"{meant} or else {error.remedy}") from None
+
+
+def _did_you_mean(model_key: str) -> str:
     similar = difflib.get_close_matches(model_key.replace("_", "-").lower(), _ALIASES, n=3)
-    return f"did you mean {', '.join(similar)}?" if similar else "check --model-key"
+    return f"did you mean {', '.join(similar)}?" if similar else ""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from finetune_cot.artifacts.checkpoints import epoch_folder, is_checkpoint, weights_folder
+from finetune_cot.artifacts.checkpoints import epoch_folder, is_checkpoint, require_finetuned, weights_folder
 from finetune_cot.artifacts.files import read_json
 from finetune_cot.artifacts.ids import CheckpointId
 from finetune_cot.config.estimate import EstimateConfig
@@ -42,8 +42,8 @@ def find_meta_training(config: GradsConfig | EstimateConfig, save_name: str) -> 
     for point in config.points:
         _check_point(point)
     checkpoint = config.load_model_dir
-    if checkpoint is not None and not checkpoint.is_dir():
-        raise ModelError("no fine-tuned model is there", where=checkpoint, remedy="check --load-model-dir")
+    if checkpoint is not None:
+        require_finetuned(checkpoint)
     trained = CheckpointId(save_name, config.run).path(config.saved_dir)
     if checkpoint is None and not config.compute_pretrained_outputs and is_checkpoint(trained):
         checkpoint = trained

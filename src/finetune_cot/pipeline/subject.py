@@ -5,7 +5,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from finetune_cot.artifacts.checkpoints import EPOCHS, LAST, is_checkpoint, weights_folder
+from finetune_cot.artifacts.checkpoints import (
+    EPOCHS,
+    LAST,
+    is_checkpoint,
+    require_finetuned,
+    weights_folder,
+)
 from finetune_cot.artifacts.ensembles import ENSEMBLE, is_ensemble
 from finetune_cot.artifacts.ids import CompletionId, ModelMetadataId
 from finetune_cot.artifacts.keys import model_slug
@@ -118,8 +124,7 @@ def folder_subject(folder: Path, model_key: str, epoch: int | None = None) -> Su
         ModelError: nothing of the kind is there.
         ArtifactError: its metadata are torn, or the weights of that epoch were not kept.
     """
-    if not folder.is_dir():
-        raise ModelError("no fine-tuned model is there", where=folder, remedy="check --load-model-dir")
+    require_finetuned(folder)
     given = None if model_key == DEFAULT_MODEL else model_key
     home = next((place for place in _above(folder) if (place / STUDENT_FILE).is_file()), None)
     if home:

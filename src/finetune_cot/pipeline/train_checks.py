@@ -4,7 +4,7 @@ import importlib.util
 from pathlib import Path
 from typing import TypeVar
 
-from finetune_cot.artifacts.checkpoints import is_checkpoint, weights_folder
+from finetune_cot.artifacts.checkpoints import is_checkpoint, require_finetuned, weights_folder
 from finetune_cot.artifacts.ensembles import is_ensemble
 from finetune_cot.config.evaluate import EvaluateConfig
 from finetune_cot.config.options import replace
@@ -131,8 +131,7 @@ def check_start(config: ModelOptions) -> None:
         return
     from finetune_cot.models.finetuned import student_of
 
-    if not folder.is_dir():
-        raise ModelError("no fine-tuned model is there", where=folder, remedy="check --load-model-dir")
+    require_finetuned(folder)
     check_holds(weights_folder(folder) if is_checkpoint(folder) else folder, config.method)
     student = student_of(folder)
     if config.method == "full" and student is not None and student.model_key != config.model_key:
