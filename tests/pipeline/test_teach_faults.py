@@ -40,8 +40,9 @@ def arguments(served: FaultyServer, completions: int) -> list[object]:
         "limit": min(completions, QUESTIONS),
         "base-url": served.base_url,
         "concurrency": CONCURRENCY,
-        "timeout": 1.5,
-        "max-retries": 15,
+        "timeout": 1.0,
+        "max-retries": 30,
+        "max-backoff": 0.2,
     }
     return ["teach", "--teacher", "openai", *(part for k, v in options.items() for part in (f"--{k}", v))]
 

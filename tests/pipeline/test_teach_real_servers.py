@@ -1,10 +1,12 @@
-"""`ftcot teach` against real servers on loopback, with the embedded SmolLM2.
+"""`ftcot teach` against real servers on loopback, with the embedded SmolLM2; `.ci/nightly` runs it.
 
 ``FTCOT_SERVE_PYTHON`` names the Python of an environment with ``transformers[serving]``, and
 ``FTCOT_LLAMA_PYTHON`` of one with ``llama-cpp-python[server]``; by default it is the one that runs the tests.
+Each test prints figures, which ``pytest -rP`` shows.
 """
 
 import contextlib
+import json
 import os
 import socket
 import subprocess
@@ -25,6 +27,10 @@ from tests.pipeline.test_kill_teach_evaluate import finish, ftcot
 
 pytestmark = [pytest.mark.slow, pytest.mark.models]
 QUESTIONS = 20
+FIGURES = (
+    *("completed", "failed", "distinct_rationales", "distinct_rate", "incomplete"),
+    *("prompt_tokens", "completion_tokens", "seconds"),
+)
 PATIENCE = 180.0
 """Seconds until a server is up."""
 
@@ -78,6 +84,7 @@ def teach(address: str, model: str, endpoint: str, saved_dir: Path) -> None:
         result = finish(process)
     assert (result["requested"], result["completed"], result["failed"]) == (QUESTIONS, QUESTIONS, 0)
     assert result["completion_tokens"] > 0
+    sys.stdout.write(json.dumps({"endpoint": endpoint, **{name: result[name] for name in FIGURES}}) + "\n")
     for completion in read_completions(Path(result["path"])).completions:
         assert completion.reasoning_completion
         assert completion.finish_reason in ("stop", "length")

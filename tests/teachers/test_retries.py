@@ -46,6 +46,7 @@ def test_a_bad_request_is_bad_for_its_sample_once_others_were_answered(status: i
     "message",
     [
         "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens",  # vLLM
+        "The decoder prompt (length 5000) is longer than the maximum model length of 4096",  # vLLM
         "Requested tokens (2100) exceed context window of 2048",  # llama-cpp-python
         "the request exceeds the available context size, try increasing it",  # llama-server
     ],
@@ -81,3 +82,4 @@ def test_backoff_doubles_up_to_its_longest() -> None:
     for attempt in range(1, 2000, 7):
         longest = min(0.5 * 2 ** min(attempt - 1, 99), LONGEST_BACKOFF)
         assert longest / 2 <= backoff(attempt) <= longest
+    assert backoff(9, longest=0.2) <= 0.2

@@ -25,6 +25,7 @@ class RequestOptions(ServerOptions):
     concurrency: int = shared.concurrency()
     max_requests_per_minute: int | None = shared.max_requests_per_minute()
     max_tokens_per_minute: int | None = shared.max_tokens_per_minute()
+    max_backoff: float = shared.max_backoff()
 
 
 @command_config

@@ -209,3 +209,12 @@ def timeout() -> Any:
 def max_retries() -> Any:
     """``--max-retries``."""
     return option(6, "How often a failed request is tried again.", check=not_negative)
+
+
+def max_backoff() -> Any:
+    """``--max-backoff``."""
+    return option(
+        20.0,
+        "Seconds between two attempts, at most, where the server does not say how long it is to be left alone.",
+        check=positive,
+    )

@@ -180,6 +180,7 @@ def server_of(options: Options) -> "Server":
         concurrency=options.concurrency,
         timeout=options.timeout,
         max_retries=options.max_retries,
+        max_backoff=options.max_backoff,
         requests_per_minute=options.max_requests_per_minute,
         tokens_per_minute=options.max_tokens_per_minute,
     )

@@ -14,7 +14,14 @@ from finetune_cot.teachers.client import error_line, refusal
 from finetune_cot.teachers.dialect import LIMIT, Dialect
 from finetune_cot.teachers.limits import Limits
 from finetune_cot.teachers.replies import NoCompletionError, NoTextError, Reply, ended, read_reply
-from finetune_cot.teachers.retries import Meaning, backoff, is_of_this_prompt, meaning_of, seconds_to_wait
+from finetune_cot.teachers.retries import (
+    LONGEST_BACKOFF,
+    Meaning,
+    backoff,
+    is_of_this_prompt,
+    meaning_of,
+    seconds_to_wait,
+)
 
 Endpoint = Literal["chat", "completions"]
 
@@ -38,6 +45,8 @@ class Server:
     """Seconds until a request without its whole answer is given up and tried again."""
     max_retries: int = 6
     """How often a failed request is tried again, ever more slowly."""
+    max_backoff: float = LONGEST_BACKOFF
+    """Seconds between two attempts, at most."""
     requests_per_minute: float | None = None
     tokens_per_minute: float | None = None
 
@@ -79,7 +88,7 @@ class Asker:
     def __init__(self, server: Server, client: openai.AsyncOpenAI) -> None:
         self._server = server
         self._client = client
-        self._limits = Limits(server.requests_per_minute, server.tokens_per_minute)
+        self._limits = Limits(server.requests_per_minute, server.tokens_per_minute, server.max_backoff)
         self.dialect = Dialect(server.access.is_openai, server.endpoint == "chat")
         self.worked = False
         """Whether anything was answered."""
@@ -123,7 +132,7 @@ class Asker:
             if retries >= self._server.max_retries:
                 raise FailedRequestError(reason)
             retries += 1
-            await asyncio.sleep(backoff(retries))
+            await asyncio.sleep(backoff(retries, self._server.max_backoff))
 
     async def _post(self, prompt: Prompt, parameters: Mapping[str, Any]) -> httpx2.Response:
         chat = self._server.endpoint == "chat"

@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import Mapping
 
-from finetune_cot.teachers.retries import backoff, seconds_to_wait
+from finetune_cot.teachers.retries import LONGEST_BACKOFF, backoff, seconds_to_wait
 
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -45,11 +45,18 @@ class Limits:
     Args:
         requests_per_minute: By the user; None for no limit.
         tokens_per_minute: By the user, of prompts and completions together; None for no limit.
+        max_backoff: Seconds that are waited, at most, where a server does not say how long.
     """
 
-    def __init__(self, requests_per_minute: float | None, tokens_per_minute: float | None) -> None:
+    def __init__(
+        self,
+        requests_per_minute: float | None,
+        tokens_per_minute: float | None,
+        max_backoff: float = LONGEST_BACKOFF,
+    ) -> None:
         self._requests = Pace(requests_per_minute)
         self._tokens = Pace(tokens_per_minute)
+        self._max_backoff = max_backoff
         self._closed_until = 0.0
         self._closed_at = 0.0
         self.crowded = 0
@@ -91,7 +98,7 @@ class Limits:
             self.crowded += 1
         told = seconds_to_wait(headers)
         if told is not None or sent >= self._closed_at:
-            self._close(backoff(self.crowded) if told is None else told)
+            self._close(backoff(self.crowded, self._max_backoff) if told is None else told)
             self._closed_at = time.monotonic()
 
     def _close(self, seconds: float) -> None:

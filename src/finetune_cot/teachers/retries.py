@@ -18,7 +18,9 @@ _OF_THE_REQUEST = (400, 413, 422)
 _OF_THIS_PROMPT = frozenset(
     {"content_filter", "content_policy_violation", "context_length_exceeded", "string_above_max_length"}
 )
-_TOO_LONG = re.compile(r"context (length|window|size)|exceed_context|prompt is too long", re.I)
+_TOO_LONG = re.compile(
+    r"context (length|window|size)|exceed_context|prompt is too long|maximum model length", re.I
+)
 
 
 class Meaning(Enum):
@@ -77,10 +79,15 @@ def seconds_to_wait(headers: Mapping[str, str], now: float | None = None) -> flo
     return max(date.timestamp() - (time.time() if now is None else now), 0.0)
 
 
-def backoff(attempt: int) -> float:
-    """Seconds to wait before an attempt, from 1: twice as long each time, and never in step with others."""
-    longest = min(_FIRST_BACKOFF * 2.0 ** min(attempt - 1, 30), LONGEST_BACKOFF)
-    return longest * random.uniform(0.5, 1.0)
+def backoff(attempt: int, longest: float = LONGEST_BACKOFF) -> float:
+    """Seconds to wait before an attempt: twice as long each time, and never in step with others.
+
+    Args:
+        attempt: From 1.
+        longest: Seconds, at most.
+    """
+    most = min(_FIRST_BACKOFF * 2.0 ** min(attempt - 1, 30), longest)
+    return most * random.uniform(0.5, 1.0)
 
 
 def is_of_this_prompt(error: openai.APIError) -> bool:
