@@ -31,8 +31,9 @@ def test_where_it_lies(path: Path, tmp_path: Path) -> None:
 
 def test_every_change_is_read_again(path: Path) -> None:
     with open_ledger(path, HEADER, IDENTITY, "teach") as ledger:
-        first = ledger.add(1, ["12-0-1-ab", "13-0-1-cd"])
-        second = ledger.add(1, ["14-0-1-ef"])
+        first = ledger.add(1, ["12-0-1-ab", "13-0-1-cd"], {"completion": 9})
+        ledger.leave_out(["temperature"])
+        second = ledger.add(1, ["14-0-1-ef"], {})
         assert first.name != second.name
         assert keys_under_way(path) == {(12, 0), (13, 0), (14, 0)}
         first = ledger.change(first, file_id="file-1", status="uploaded")
@@ -45,6 +46,9 @@ def test_every_change_is_read_again(path: Path) -> None:
             (None, False),
         ]
         assert ledger.under_way == [second]
+        assert [batch.at_most for batch in ledger.batches] == [{"completion": 9}, {}]
+        assert [batch.refused for batch in ledger.batches] == [(), ("temperature",)]
+        assert ledger.refused == ("temperature",)
         assert ledger.reasoning == {(12, 0): STEP}
         ledger.drop(second)
         ledger.forget_reasoning()
@@ -55,7 +59,7 @@ def test_every_change_is_read_again(path: Path) -> None:
 def test_what_is_under_way_is_not_mixed_with_another_kind(path: Path) -> None:
     other = {**HEADER, "temperature": 0.7}
     with open_ledger(path, HEADER, IDENTITY, "teach") as ledger:
-        batch = ledger.add(1, ["12-0-1-ab"])
+        batch = ledger.add(1, ["12-0-1-ab"], {})
     with (
         pytest.raises(ArtifactError, match=r"sent with temperature 0.0, not 0.7, and are not all back"),
         open_ledger(path, other, IDENTITY, "teach"),

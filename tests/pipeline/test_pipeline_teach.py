@@ -149,6 +149,37 @@ def test_completions_made_in_another_way_are_not_mixed(config: Make) -> None:
     assert read_completions(first.path).metadata["max_reasoning_tokens"] == 200
 
 
+def test_names_that_give_the_same_path_are_not_mixed(config: Make) -> None:
+    with loopback() as served:
+        teach(config(served))
+        with pytest.raises(ArtifactError, match="was made with model_key 'org/m', not 'org-m'"):
+            teach(replace(config(served), model_key="org-m"))
+
+
+def test_a_question_that_changed_is_asked_again_where_it_may_be(config: Make, tmp_path: Path) -> None:
+    def write(first: str) -> None:
+        questions = [first, "Ben has 2 pens. How many pens?", "Cy has 3 pens. How many pens?"]
+        rows = [{"sample_index": i, "question": text, "answer": "1"} for i, text in enumerate(questions)]
+        path = tmp_path / "data" / "dataset" / "addsub.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"metadata": {}, "data": rows}))
+
+    with loopback() as served:
+        imported = replace(config(served), dataset_key="addsub", data_dir=tmp_path / "data", limit=None)
+        write("Ann has 1 pen. How many pens?")
+        before = read_completions(teach(imported).path).completions
+        write("Ann has 9 pens. How many pens?")
+        with pytest.raises(ArtifactError, match="1 completions answer other questions than the data set has"):
+            teach(imported)
+        asked = len(served.asked)
+        replaced = teach(replace(imported, overwrite=True))
+    assert (replaced.completed, replaced.reused, len(served.asked) - asked) == (1, 2, 2)
+    content = read_completions(replaced.path)
+    assert content.completions[0].question == "Ann has 9 pens. How many pens?"
+    assert content.completions[1:] == before[1:]
+    assert content.metadata["lost_tokens"] == {"prompt": 20, "completion": 8}  # of the one that was replaced
+
+
 def test_replacing_goes_on_where_it_was_stopped(config: Make) -> None:
     with loopback() as served:
         first = teach(config(served))

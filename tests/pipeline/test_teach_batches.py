@@ -52,10 +52,10 @@ Run = Callable[..., TeachResult]
 
 
 def content(path: Path) -> object:
-    """What a completion file holds, but for what tells of the run, and of requests for several choices."""
+    """What a completion file holds, but for what tells of how it was asked for."""
     rows = [vars(completion) for completion in read_completions(path).completions]
     for row in rows:
-        row["extra"] = {name: value for name, value in row["extra"].items() if name != "parameters"}
+        row["extra"] = {key: row["extra"][key] for key in row["extra"].keys() - {"parameters", "by_batch"}}
     return rows
 
 
@@ -295,6 +295,40 @@ def test_a_server_without_lists(batch: Run, served: Platform, saved_dir: Path) -
         batch("submit")
     batch("submit")
     assert len(served.batches) == 1
+
+
+def test_what_lines_are_refused_for_is_left_out_of_the_next_batch(batch: Run, served: Platform) -> None:
+    def refusing(asked: Asked) -> Reply:
+        if "max_tokens" in asked.body:
+            return error_reply(400, "Use 'max_completion_tokens' instead.", param="max_tokens")
+        if "temperature" in asked.body:
+            return error_reply(400, "Unsupported value: 'temperature' does not support 0.7.")
+        return completion_reply(asked)
+
+    served.answer = refusing
+    sampled = {"completion_key": "zs_t70", "num_completions": 2}
+    for _ in range(2):  # one parameter after the other
+        batch("submit", **sampled)
+        served.finish()
+        with pytest.raises(TeacherError, match="all 12 requests failed"):
+            batch("collect", **sampled)
+    batch("submit", **sampled)
+    served.finish()
+    result = batch("collect", **sampled)
+    assert (result.completed, len(served.batches)) == (12, 3)
+    for completion in read_completions(result.path).completions:
+        assert completion.extra["parameters"] == {"max_completion_tokens": 128}
+
+
+def test_a_prompt_that_is_too_long_says_nothing_of_the_parameters(batch: Run, served: Platform) -> None:
+    too_long = "'max_tokens' is too large: this model's maximum context length is 100 tokens"
+    served.answer = lambda _: error_reply(400, too_long, param="max_tokens")
+    batch("submit")
+    served.finish()
+    with pytest.raises(TeacherError):
+        batch("collect")
+    batch("submit")
+    assert "max_tokens" in served.requests("batch_1")[0]["body"]
 
 
 def test_batches_of_another_kind_are_not_mixed(batch: Run, served: Platform) -> None:

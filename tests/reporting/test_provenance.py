@@ -7,6 +7,7 @@ import pytest
 from finetune_cot.artifacts.manifest import read_manifest, sidecar, start, write_manifest
 from finetune_cot.config.replay import read_config_file
 from finetune_cot.errors import ArtifactError
+from finetune_cot.reporting.findings import Made
 from finetune_cot.reporting.provenance import (
     cost_table,
     made_completions,
@@ -50,6 +51,16 @@ def test_costs_are_told_with_the_tokens_of_completions() -> None:
     manifest = replace(start("evaluate", {}).manifest(), seconds=2.0, peak_memory_bytes=2**30)
     item = replace(measured(student_id(), 5), manifest=manifest, prompt_tokens=30, completion_tokens=70)
     (row,) = cost_table(made_completions(Path(), [item]), [item]).rows
-    assert [cell.value for cell in row[1:]] == ["evaluate", 2.0, 1.0, 30, 70]
+    assert [cell.value for cell in row[1:]] == ["evaluate", 2.0, 1.0, None, 30, 70]
     assert [[cell.value for cell in row[2:]] for row in token_table([item, item]).rows] == [[20, 60, 140]]
     assert token_table([measured(student_id(), 5)]).rows == ()
+
+
+@pytest.mark.parametrize(
+    ("teacher", "cost", "text"),
+    [("openai", 0.12345, "0.1235"), ("openai", None, "unknown"), ("local", 0.0, "")],
+)
+def test_dollars_are_told_where_a_server_was_asked(teacher: str, cost: float | None, text: str) -> None:
+    made = Made("c", start("teach", {"teacher": teacher}).manifest(cost=cost), "c")
+    (row,) = cost_table([made], []).rows
+    assert row[4].text == text

@@ -7,8 +7,8 @@ the reasoning that came back and whose answer is still to be asked for.
 import contextlib
 import dataclasses
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from finetune_cot.errors import ArtifactError
 
 ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 """What a server says of a batch that will not go on."""
+_PLACE = frozenset({"endpoint", "base_url"})
+"""Metadata in which batches of the same completion file may differ, one after another."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,12 @@ class Batch:
     """What the server said of it last."""
     collected: bool = False
     """Whether everything that came of it is here."""
+    refused: tuple[str, ...] = ()
+    """Parameters that were left out, as the server had refused them."""
+    at_most: Mapping[str, int] = field(default_factory=dict)
+    """Tokens that it may take, by kind."""
+    counted: Mapping[str, int] | None = None
+    """Tokens that the server counted; None until it is collected, and where it counted none."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +76,18 @@ class BatchLedger:
     """The batches of a completion file, which this process holds; every change is on the disk at once."""
 
     def __init__(
-        self, path: Path, header: Mapping[str, Any], batches: Sequence[Batch], reasoning: Iterable[Reasoning]
+        self,
+        path: Path,
+        header: Mapping[str, Any],
+        batches: Sequence[Batch],
+        reasoning: Iterable[Reasoning],
+        refused: Sequence[str] = (),
     ) -> None:
         self._path = path
         self._header = header
         self.batches = list(batches)
+        self.refused = tuple(refused)
+        """Parameters that the server has refused, and that no further batch holds."""
         self.reasoning = {item.key: item for item in reasoning}
 
     @property
@@ -80,13 +95,14 @@ class BatchLedger:
         """Those from which something is still to come."""
         return [batch for batch in self.batches if not batch.collected]
 
-    def add(self, step: int, custom_ids: Sequence[str]) -> Batch:
-        """Note requests that are about to be sent.
+    def add(self, step: int, custom_ids: Sequence[str], at_most: Mapping[str, int]) -> Batch:
+        """Note requests that are about to be sent, and the tokens that they may take.
 
         Raises:
             ArtifactError: it cannot be written.
         """
-        batch = Batch(f"ftcot-{uuid.uuid4().hex}.jsonl", step, tuple(custom_ids))
+        name = f"ftcot-{uuid.uuid4().hex}.jsonl"
+        batch = Batch(name, step, tuple(custom_ids), refused=self.refused, at_most=at_most)
         self.batches.append(batch)
         self._write()
         return batch
@@ -102,6 +118,15 @@ class BatchLedger:
             self.batches = [changed if known.name == batch.name else known for known in self.batches]
             self._write()
         return changed
+
+    def leave_out(self, refused: Sequence[str]) -> None:
+        """Note which parameters the server has refused.
+
+        Raises:
+            ArtifactError: it cannot be written.
+        """
+        self.refused = tuple(refused)
+        self._write()
 
     def drop(self, batch: Batch) -> None:
         """Forget a batch that never came to the server.
@@ -134,7 +159,8 @@ class BatchLedger:
     def _write(self) -> None:
         if self.batches:
             rows = [asdict(batch) for batch in self.batches]
-            write_json_atomic(self._path, {"metadata": self._header, "batches": rows})
+            content = {"metadata": self._header, "refused": self.refused, "batches": rows}
+            write_json_atomic(self._path, content)
         else:
             self._path.unlink(missing_ok=True)
 
@@ -166,8 +192,8 @@ def open_ledger(
         ArtifactError: another run holds it, it is torn, or batches of another kind are under way.
     """
     with artifact_lock(path, command):
-        known, batches = _read(path)
-        ledger = BatchLedger(path, header, batches, _read_reasoning(path))
+        known, batches, refused = _read(path)
+        ledger = BatchLedger(path, header, batches, _read_reasoning(path), refused)
         differing = made_otherwise(known, header, identity)
         if differing and (ledger.under_way or ledger.reasoning):
             told = " and ".join(f"{name} {known[name]!r}, not {header.get(name)!r}" for name in differing)
@@ -176,7 +202,26 @@ def open_ledger(
                 where=path,
                 remedy="use the options that they were sent with, or cancel and collect them and remove this",
             )
+        if differing:
+            ledger.refused = ()
+        if set(differing) - _PLACE:  # these batches were for another file, which gave place to this one
+            ledger.batches = []
         yield ledger
+
+
+def read_batches(path: Path, metadata: Mapping[str, Any], identity: Collection[str]) -> list[Batch]:
+    """All batches that were sent for a completion file; none where it gives place to one of another kind.
+
+    Args:
+        path: The ledger, which need not be there.
+        metadata: What the file's completions are.
+        identity: Which of it must agree.
+
+    Raises:
+        ArtifactError: the ledger is torn.
+    """
+    known, batches, _ = _read(path)
+    return [] if made_otherwise(known, metadata, identity) else batches
 
 
 def keys_under_way(path: Path) -> set[Key]:
@@ -188,13 +233,18 @@ def keys_under_way(path: Path) -> set[Key]:
     return {key_of(id) for batch in _read(path)[1] if not batch.collected for id in batch.custom_ids}
 
 
-def _read(path: Path) -> tuple[Mapping[str, Any], list[Batch]]:
+def _read(path: Path) -> tuple[Mapping[str, Any], list[Batch], tuple[str, ...]]:
+    """Metadata, batches, and parameters that were refused."""
     if not path.exists():
-        return {}, []
+        return {}, [], ()
     content = read_json(path)
     try:
-        rows = [{**row, "custom_ids": tuple(row["custom_ids"])} for row in content["batches"]]
-        return dict(content["metadata"]), [Batch(**row) for row in rows]
+        rows = [
+            {**row, "custom_ids": tuple(row["custom_ids"]), "refused": tuple(row.get("refused", ()))}
+            for row in content["batches"]
+        ]
+        refused = tuple(content.get("refused", ()))
+        return dict(content["metadata"]), [Batch(**row) for row in rows], refused
     except (KeyError, TypeError, ValueError):
         raise ArtifactError(
             "is no ledger of batches", where=path, remedy="restore it; `ftcot teach --batch` writes it"

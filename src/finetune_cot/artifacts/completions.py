@@ -6,15 +6,14 @@ as they are.
 """
 
 import contextlib
-import hashlib
-import json
 import time
-from collections import ChainMap
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections import ChainMap, Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from finetune_cot.artifacts.completion_json import write_by_sample
 from finetune_cot.artifacts.files import read_json, sha256_json, write_file_atomic
 from finetune_cot.artifacts.ids import CompletionId, parse_completion_path
 from finetune_cot.artifacts.journal import append_records, begin_journal, parse_line, read_journal
@@ -24,6 +23,8 @@ from finetune_cot.errors import ArtifactError
 
 Key = tuple[int, int]
 
+LOST_TOKENS = "lost_tokens"
+"""Name of tokens that were paid for and of which no completion came, in the metadata and in journals."""
 SECONDS_UNSYNCHRONIZED = 1.0
 """How long completions may be on their way to the disk."""
 
@@ -111,7 +112,9 @@ def read_completions(path: Path) -> CompletionFile:
     made = metadata.pop("manifest", None)
     if begun is not None:
         metadata = metadata or dict(begun.header)
-        completions = completions | _journaled(journal, begun.records)
+        completions |= {item.key: item for item in _journaled(journal, begun.records)}
+        if lost := _lost(begun.records) + Counter(metadata.get(LOST_TOKENS, {})):
+            metadata[LOST_TOKENS] = dict(lost)
     manifest = None if made is None else parse_manifest(made, path)
     return CompletionFile(path, metadata, _sorted(completions), manifest)
 
@@ -138,6 +141,8 @@ def open_completions(
         outdated = replace and bool(made_otherwise(finished_metadata, metadata, identity))
         if outdated:
             finished_metadata, finished = {}, {}
+        lost_before = Counter(finished_metadata.pop(LOST_TOKENS, {}))
+        lost = Counter(lost_before)
         refuse_other(path, finished_metadata, metadata, identity)
         journal = journal_path(path)
         journaled = JournaledCompletions(journal)
@@ -145,9 +150,14 @@ def open_completions(
         content = read_journal(journal) if journal.exists() else None
         if content and not (replace and made_otherwise(content.header, metadata, identity)):
             refuse_other(journal, content.header, metadata, identity)
-            journaled.note(_journaled(journal, content.records), content.starts)
+            places = zip(content.starts, content.records, strict=True)
+            starts = [start for start, record in places if LOST_TOKENS not in record]
+            journaled.note([item.key for item in _journaled(journal, content.records)], starts)
+            lost += _lost(content.records)
             size = content.size
-        yield CompletionStore(path, {**finished_metadata, **metadata}, finished, journaled, size, outdated)
+        store = CompletionStore(path, {**finished_metadata, **metadata}, finished, journaled, size, outdated)
+        store.lost, store.lost_before = lost, lost_before
+        yield store
 
 
 class JournaledCompletions(Mapping[Key, Completion]):
@@ -199,6 +209,10 @@ class CompletionStore:
         """Completions of the JSON file."""
         self.journaled = journaled
         """Completions of the journal, of this run and of an interrupted one."""
+        self.lost: Counter[str] = Counter()
+        """Tokens that were paid for and of which no completion came, by kind."""
+        self.lost_before: Counter[str] = Counter()
+        """Those of them that the JSON file tells of."""
         self._metadata = metadata
         self._journal_size = journal_size
         self._synchronized = 0.0
@@ -209,14 +223,19 @@ class CompletionStore:
         """Everything so far, and what is added from now on."""
         return ChainMap(self.journaled, self.finished)  # type: ignore[arg-type]
 
-    def append(self, completions: Iterable[Completion]) -> None:
+    def append(self, completions: Iterable[Completion], lost: Mapping[str, int] | None = None) -> None:
         """Add completions; they survive a kill once this returns, and a power cut after a second.
+
+        Args:
+            completions: What there is now.
+            lost: Tokens that were paid for and of which no completion came, by kind.
 
         Raises:
             ArtifactError: they cannot be written.
         """
         new = {completion.key: completion for completion in completions}
-        if not new:
+        records = [*map(to_record, new.values()), *([{LOST_TOKENS: dict(lost)}] if lost else [])]
+        if not records:
             return
         journal = journal_path(self.path)
         if self._journal_size == 0:
@@ -227,10 +246,11 @@ class CompletionStore:
         now = time.monotonic()  # waiting for the disk each time would take longer than a quick teacher
         synchronize = now - self._synchronized >= SECONDS_UNSYNCHRONIZED
         *starts, self._journal_size = append_records(
-            journal, self._journal_size, map(to_record, new.values()), synchronize=synchronize
+            journal, self._journal_size, records, synchronize=synchronize
         )
         self._synchronized = now if synchronize else self._synchronized
-        self.journaled.note(new, starts)
+        self.journaled.note(new, starts[: len(new)])
+        self.lost.update(lost or {})
 
     def finish(self, manifest: Manifest) -> Path:
         """Write the JSON file from everything so far and remove the journal; nothing, where nothing is new.
@@ -238,9 +258,14 @@ class CompletionStore:
         Raises:
             ArtifactError: it cannot be written; the journal is kept.
         """
-        if not self.path.exists() or not self.journaled.items() <= self.finished.items():
+        is_new = self.lost != self.lost_before or not self.journaled.items() <= self.finished.items()
+        if is_new or not self.path.exists():
+            lost = {LOST_TOKENS: dict(self.lost)} if self.lost else {}
             with write_file_atomic(self.path) as file:
-                _write_json(file, {**self._metadata, "manifest": to_dict(manifest)}, self.completions)
+                metadata = {**self._metadata, **lost, "manifest": to_dict(manifest)}
+                write_by_sample(
+                    file, metadata, self.completions, lambda key: to_record(self.completions[key])
+                )
         journal_path(self.path).unlink(missing_ok=True)
         return self.path
 
@@ -329,44 +354,20 @@ def _read_finished(path: Path) -> tuple[dict[str, Any], dict[Key, Completion]]:
     return {name: value for name, value in metadata.items() if name != "sha256"}, completions
 
 
-def _journaled(journal: Path, records: Iterable[Mapping[str, Any]]) -> dict[Key, Completion]:
-    completions = [
-        _from_record(record, f"{journal}, line {number}") for number, record in enumerate(records, start=2)
+def _journaled(journal: Path, records: Iterable[Mapping[str, Any]]) -> list[Completion]:
+    return [
+        _from_record(record, f"{journal}, line {number}")
+        for number, record in enumerate(records, start=2)
+        if LOST_TOKENS not in record
     ]
-    return {completion.key: completion for completion in completions}
+
+
+def _lost(records: Iterable[Mapping[str, Any]]) -> Counter[str]:
+    lost: Counter[str] = Counter()
+    for record in records:
+        lost.update(record.get(LOST_TOKENS, {}))
+    return lost
 
 
 def _sorted(completions: Mapping[Key, Completion]) -> tuple[Completion, ...]:
     return tuple(completions[key] for key in sorted(completions))
-
-
-def _write_json(file: BinaryIO, metadata: Mapping[str, Any], completions: Mapping[Key, Completion]) -> None:
-    """JSON with one sample a line, so that a difference between two files can be read; one at a time."""
-    by_sample: dict[int, list[Key]] = {}
-    for key in sorted(completions):
-        by_sample.setdefault(key[0], []).append(key)
-
-    def records(sample_index: int) -> list[dict[str, Any]]:
-        return [to_record(completions[key]) for key in by_sample[sample_index]]
-
-    head = {**metadata, "sha256": _digest(metadata, by_sample, records)}
-    file.write(f'{{"metadata": {json.dumps(head, ensure_ascii=False, indent=1)},\n"data": {{\n'.encode())
-    for number, sample_index in enumerate(by_sample):
-        line = f'"{sample_index}": {json.dumps(records(sample_index), ensure_ascii=False)}'
-        file.write((",\n" * bool(number) + line).encode())
-    file.write(b"\n}}\n")
-
-
-def _digest(
-    metadata: Mapping[str, Any], samples: Iterable[int], records: Callable[[int], list[dict[str, Any]]]
-) -> str:
-    """What `sha256_json` gives for metadata and data, which need not be in memory at once."""
-
-    def text(value: Any) -> str:
-        return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-
-    digest = hashlib.sha256(f"[{text(metadata)},{{".encode())
-    for number, sample_index in enumerate(sorted(samples, key=str)):
-        digest.update(f'{"," * bool(number)}"{sample_index}":{text(records(sample_index))}'.encode())
-    digest.update(b"}]")
-    return digest.hexdigest()

@@ -36,6 +36,8 @@ class Manifest:
     """UTC, ISO 8601."""
     seconds: float
     peak_memory_bytes: int
+    cost: float | None = None
+    """US dollars that the artifact has cost in all, by earlier runs too; None where that is not known."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,10 @@ class RunningCommand:
     clock: float
 
     def manifest(
-        self, inputs: Mapping[str, str] | None = None, outputs: Mapping[str, str] | None = None
+        self,
+        inputs: Mapping[str, str] | None = None,
+        outputs: Mapping[str, str] | None = None,
+        cost: float | None = None,
     ) -> Manifest:
         """The manifest of what was written just now."""
         return Manifest(
@@ -62,6 +67,7 @@ class RunningCommand:
             started=self.started.isoformat(timespec="seconds"),
             seconds=round(self.seconds, 3),
             peak_memory_bytes=peak_memory_bytes(),
+            cost=cost,
         )
 
     @property

@@ -9,8 +9,8 @@ from finetune_cot.cli.output import show_fields, show_table
 from finetune_cot.config.teach import TeachConfig
 
 if TYPE_CHECKING:
+    from finetune_cot.pipeline.batch_report import BatchReport
     from finetune_cot.pipeline.teach import TeachResult
-    from finetune_cot.pipeline.teach_batches import BatchReport
 
 _BATCH_COLUMNS = ("batch", "step", "status", "requests", "completed", "failed")
 
@@ -65,6 +65,8 @@ def _tokens_and_cost(result: "TeachResult") -> str:
     cost = "unknown; give --price-in and --price-out"
     if result.cost is not None:
         cost = f"{result.cost:.4f} US dollars"
+        if result.total_cost is not None and round(result.total_cost - result.cost, 4) > 0:
+            cost += f", {result.total_cost:.4f} in all"
     read, written = result.prompt_tokens, result.completion_tokens
     return f"{read} tokens read{cached}, {written} written{hidden}; cost: {cost}"
 

@@ -215,6 +215,6 @@ def max_backoff() -> Any:
     """``--max-backoff``."""
     return option(
         20.0,
-        "Seconds between two attempts, at most, where the server does not say how long it is to be left alone.",
+        "Seconds between two attempts, at most, where the server does not say how long to wait.",
         check=positive,
     )

@@ -47,7 +47,10 @@ class TeachConfig(LocalModelOptions, RequestOptions):
         None, "US dollars for a million tokens written; by default as with --price-in.", check=not_negative
     )
     max_cost: float | None = option(
-        None, "US dollars that this run may cost; it stops before, and keeps what there is.", check=positive
+        None,
+        "US dollars that the completion file may cost, earlier runs and batches counted too; what there is is"
+        " kept.",
+        check=positive,
     )
     seed: int = shared.seed()
     overwrite: bool = shared.overwrite("a completion file")

@@ -72,10 +72,12 @@ def check_scores(config: GradsConfig, data: TrainingData) -> None:
             raise UsageError(what, where=option, remedy=remedy)
 
 
-def classifier_maker(config: EvaluateConfig, subject: Subject, ranks: Ranks) -> Callable[[], Teacher]:
-    """A function that loads the classifier, whose batches several processes share."""
+def classifier_maker(
+    config: EvaluateConfig, subject: Subject, ranks: Ranks
+) -> Callable[[float | None], Teacher]:
+    """A function that loads the classifier, whose batches several processes share; it costs nothing."""
 
-    def make() -> Teacher:
+    def make(_: float | None) -> Teacher:
         from finetune_cot.teachers.classifier import ClassifierTeacher
 
         loaded = load_subject(subject, config.precision, local_device(config, ranks))

@@ -15,10 +15,13 @@ from finetune_cot.artifacts.completions import (
 )
 from finetune_cot.artifacts.manifest import RunningCommand
 from finetune_cot.errors import TeacherError
+from finetune_cot.pipeline.costs import Costs
 from finetune_cot.pipeline.jobs import Job
 from finetune_cot.pipeline.progress import progress, say
 from finetune_cot.pipeline.ranks import Ranks
+from finetune_cot.teachers.budget import spent_live
 from finetune_cot.teachers.protocol import Failure, Teacher, TeachRequest
+from finetune_cot.teachers.steps import tokens_of
 from finetune_cot.teachers.usage import NO_TOKENS, TokenUsage, total
 
 Answers = Sequence[Completion | Failure]
@@ -39,6 +42,8 @@ class Outcome:
     """How many requests failed, by reason."""
     usage: TokenUsage = NO_TOKENS
     """Tokens of what was made now, and of what failed on the way."""
+    total_cost: float | None = None
+    """US dollars that the whole file has cost so far; None where that is not known."""
 
     @property
     def failed(self) -> int:
@@ -85,10 +90,11 @@ class Requested(Mapping[Key, Completion]):
 def complete(
     job: Job,
     there: Mapping[Key, Completion],
-    make_teacher: Callable[[], Teacher],
+    make_teacher: Callable[[float | None], Teacher],
     running: RunningCommand,
     overwrite: bool,
     ranks: Ranks,
+    costs: Costs,
 ) -> Outcome:
     """Ask for what is missing and write the file; where nothing is, the file is not even locked.
 
@@ -97,10 +103,11 @@ def complete(
     Args:
         job: What is wanted.
         there: What was found of it.
-        make_teacher: Gives the teacher; called only if something is missing.
+        make_teacher: Gives the teacher, which may spend so many dollars; called only if something is missing.
         running: The command, for the manifest.
         overwrite: Whether completions that were made in another way are replaced.
         ranks: The processes that do it.
+        costs: What it costs.
 
     Raises:
         ArtifactError: another run holds the file, it was made in another way, or it cannot be written.
@@ -108,7 +115,7 @@ def complete(
     """
     ranks.gather("ready", None)  # so that nothing changes while another process still reads what is there
     if ranks.agree("nothing", lambda: _nothing_to_do(job, there)):
-        return Outcome(Requested(job, there), frozenset(), {})
+        return Outcome(Requested(job, there), frozenset(), {}, total_cost=costs.in_all(there.values()))
     if not ranks.is_first:
         return _helped(job, make_teacher, ranks)
     failures: Counter[str] = Counter()
@@ -116,38 +123,42 @@ def complete(
     new: set[Key] = set()
     usage = NO_TOKENS
     with open_completions(job.path, job.metadata, job.identity, running.command, replace=overwrite) as store:
-        done = frozenset(store.completions)  # read again: another run may have ended since
+        old = asked_otherwise(job.requests, store.completions) if overwrite else {}
+        done = frozenset(store.completions) - old.keys()  # read again: another run may have ended since
         ranks.tell("done", list(done))
         reused = sum(request.key in done for request in job.requests)
         if reused < len(job.requests):
-            teacher = make_teacher()
+            teacher = make_teacher(costs.left(store.completions.values(), store.lost))
             with progress(running.command, len(job.requests), "completions") as update:
                 update(reused)
                 own = teacher.teach(job.requests, job.recipe, done)
                 for batch in _from_all(own, ranks):
                     completions = [answer for answer in batch if isinstance(answer, Completion)]
-                    store.append(completions)
+                    failed = [answer for answer in batch if isinstance(answer, Failure)]
+                    in_vain = total(failure.usage for failure in failed)
+                    replaced = [old[item.key] for item in completions if item.key in old]
+                    store.append(completions, kinds(in_vain + spent_live(replaced, {}, job.recipe).counted))
                     new.update(completion.key for completion in completions)
-                    usage += total(map(tokens_of, completions))
-                    for failure in (answer for answer in batch if isinstance(answer, Failure)):
+                    usage += total(map(tokens_of, completions)) + in_vain
+                    for failure in failed:
                         failures[failure.reason] += 1
                         examples.setdefault(failure.reason, []).append(failure.key[0])
-                        usage += failure.usage
                     update(reused + len(new) + failures.total())
         tell_failures(failures, len(new) + reused, examples)
-        store.finish(running.manifest())
-        return Outcome(Requested(job, store.completions), frozenset(new), dict(failures), usage)
+        cost = costs.in_all(store.completions.values(), store.lost)
+        store.finish(running.manifest(cost=cost))
+        return Outcome(Requested(job, store.completions), frozenset(new), dict(failures), usage, cost)
 
 
 def _nothing_to_do(job: Job, there: Mapping[Key, Completion]) -> bool:
     return all(request.key in there for request in job.requests) and not journal_path(job.path).exists()
 
 
-def _helped(job: Job, make_teacher: Callable[[], Teacher], ranks: Ranks) -> Outcome:
+def _helped(job: Job, make_teacher: Callable[[float | None], Teacher], ranks: Ranks) -> Outcome:
     """Answer this process's batches, and send them to the first one, which writes and tells the result."""
     done = {(index, number) for index, number in ranks.hear("done")}
     missing = any(request.key not in done for request in job.requests)
-    batches = make_teacher().teach(job.requests, job.recipe, done) if missing else ()
+    batches = make_teacher(None).teach(job.requests, job.recipe, done) if missing else ()
     count = 0
     for count, batch in enumerate(batches, start=1):
         ranks.tell(f"batch {ranks.rank} {count - 1}", [_sent(answer) for answer in batch])
@@ -185,25 +196,30 @@ def _received(values: dict[str, Any]) -> Completion | Failure:
     return Completion(**values)
 
 
+def asked_otherwise(
+    requests: Sequence[TeachRequest], completions: Mapping[Key, Completion]
+) -> dict[Key, Completion]:
+    """Completions whose question is not the one that the data set has now; white space does not count."""
+    return {
+        request.key: found
+        for request in requests
+        if (found := completions.get(request.key))
+        and found.question.split() != request.sample.question.split()
+    }
+
+
 def tell_other_questions(requests: Sequence[TeachRequest], completions: Mapping[Key, Completion]) -> None:
     """Tell of completions whose question is not the one that the data set has now."""
-    other = sum(
-        completions[request.key].question.split() != request.sample.question.split()
-        for request in requests
-        if request.key in completions
-    )
-    if other:
+    if other := asked_otherwise(requests, completions):
         say(
-            f"note: {other} completions were asked in other words than the data set has; they count with"
+            f"note: {len(other)} completions were asked in other words than the data set has; they count with"
             " the answers that they were asked with"
         )
 
 
-def tokens_of(completion: Completion) -> TokenUsage:
-    """Tokens that a completion took, as its file tells."""
-    known = completion.extra
-    names = ("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens")
-    return TokenUsage(*(known.get(name, 0) for name in names))
+def kinds(usage: TokenUsage) -> dict[str, int]:
+    """Tokens by kind, as artifacts hold them; kinds without any are left out."""
+    return {kind: tokens for kind, tokens in asdict(usage).items() if tokens}
 
 
 def tell_failures(

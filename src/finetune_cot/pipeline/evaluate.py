@@ -21,6 +21,7 @@ from finetune_cot.pipeline.completing import (
     tell_other_questions,
     there_already,
 )
+from finetune_cot.pipeline.costs import costs_of
 from finetune_cot.pipeline.jobs import Job, is_outdated, make_job, make_recipe, make_requests, select_samples
 from finetune_cot.pipeline.progress import say
 from finetune_cot.pipeline.ranks import Ranks, joined
@@ -133,7 +134,7 @@ def _evaluate(config: EvaluateConfig, ranks: Ranks) -> EvaluateResult:
     if config.generate and not config.dry_run:
         of_labels = classifier_maker if subject.labels else teacher_maker
         maker = of_labels(config, subject, ranks)
-        outcome = complete(job, there, maker, running, config.overwrite, ranks)
+        outcome = complete(job, there, maker, running, config.overwrite, ranks, costs_of(config, job, known))
     else:
         outcome = Outcome(Requested(job, there), frozenset(), {})
         _tell_missing(config, job, outcome)

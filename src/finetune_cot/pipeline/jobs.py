@@ -38,7 +38,10 @@ class Job:
     def identity(self) -> tuple[str, ...]:
         """Names of the metadata that must agree with those of a file that is there."""
         two_steps = ("max_answer_tokens",) if is_two_step(self.recipe.template) else ()
-        return tuple(name for name in (*_IDENTITY, *two_steps, "weights") if name in self.metadata)
+        # Names of several models may give the same path; what is here is known by its weights.
+        model = ("model_key",) if self.metadata["teacher"] == "openai" else ()
+        names = (*_IDENTITY, *two_steps, *model, "weights")
+        return tuple(name for name in names if name in self.metadata)
 
 
 def select_samples(

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from finetune_cot.artifacts.batch_ledger import keys_under_way, ledger_path
 from finetune_cot.artifacts.completions import Completion, Key, find_completions
@@ -13,17 +13,22 @@ from finetune_cot.config.options import to_plain
 from finetune_cot.config.teach import TeachConfig
 from finetune_cot.errors import ArtifactError, DataError, UsageError
 from finetune_cot.pipeline.classifying import check_writes
-from finetune_cot.pipeline.completing import Outcome, complete, tell_other_questions, there_already
+from finetune_cot.pipeline.completing import (
+    Outcome,
+    asked_otherwise,
+    complete,
+    tell_other_questions,
+    there_already,
+)
+from finetune_cot.pipeline.costs import BATCH_DISCOUNT, costs_of, prices_of
 from finetune_cot.pipeline.jobs import Job, is_outdated, make_job, make_recipe, make_requests, select_samples
 from finetune_cot.pipeline.ranks import Ranks, joined
 from finetune_cot.pipeline.subject import Subject, base_subject, folder_subject
 from finetune_cot.pipeline.teachers import (
-    BATCH_DISCOUNT,
     Plan,
     asks_in_messages,
     check_teacher,
     estimate,
-    prices_of,
     teacher_maker,
 )
 from finetune_cot.pipeline.train_checks import settled_precision
@@ -33,7 +38,7 @@ from finetune_cot.tasks.reasoning import load_dataset
 from finetune_cot.teachers.rationale import BASE_MODEL
 
 if TYPE_CHECKING:
-    from finetune_cot.pipeline.teach_batches import BatchReport
+    from finetune_cot.pipeline.batch_report import BatchReport
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,8 @@ class TeachResult:
     cost: float | None
     """What it cost now, in US dollars; None where prices are not known, or tokens were not counted."""
     seconds: float
+    total_cost: float | None = None
+    """What the completion file has cost in all, by earlier runs and batches too; None as with ``cost``."""
     failures: Mapping[str, int] = field(default_factory=dict)
     """How many requests failed, by reason."""
     distinct_rate: float = 0.0
@@ -126,17 +133,19 @@ def _teach(config: TeachConfig, ranks: Ranks) -> TeachResult:
     job = make_job(config, subject, id, found, requests, recipe)
     known, there = there_already(found)
     if is_outdated(job, known, job.identity, config.overwrite):
-        there = {}
+        known, there = {}, {}
+    there = _up_to_date(job, known, there, config.overwrite)
     if config.dry_run:
         return _planned(config, job, subject, {request.key for request in requests} & there.keys())
     if config.batch:
         from finetune_cot.pipeline.teach_batches import teach_by_batches
 
-        done = teach_by_batches(config, job, dataset, running)
+        done = teach_by_batches(config, job, dataset, running, costs_of(config, job, known))
         result = _result(config, job, subject.model_key, done.outcome, running.seconds)
         return replace(result, batch=done.report)
     _refuse_under_way(config, job, there)
-    outcome = complete(job, there, teacher_maker(config, subject, ranks), running, config.overwrite, ranks)
+    maker, costs = teacher_maker(config, subject, ranks), costs_of(config, job, known)
+    outcome = complete(job, there, maker, running, config.overwrite, ranks, costs)
     tell_other_questions(requests, outcome.completions)
     return _result(config, job, subject.model_key, outcome, running.seconds)
 
@@ -163,6 +172,24 @@ def _refuse_under_way(config: TeachConfig, job: Job, there: Mapping[Key, Complet
             where=path,
             remedy="give --batch collect, or --batch cancel and then collect, before this",
         )
+
+
+def _up_to_date(
+    job: Job, known: Mapping[str, Any], there: dict[Key, Completion], overwrite: bool
+) -> dict[Key, Completion]:
+    """Completions whose questions are those of the data set; published ones are taken as they are.
+
+    Raises:
+        ArtifactError: there are others, which may not be replaced.
+    """
+    other = asked_otherwise(job.requests, there) if "teacher" in known else {}
+    if other and not overwrite:
+        raise ArtifactError(
+            f"{len(other)} completions answer other questions than the data set has now",
+            where=job.path,
+            remedy="use --overwrite to have these asked again, or another --saved-dir to keep both",
+        )
+    return {key: completion for key, completion in there.items() if key not in other}
 
 
 def _subject(config: TeachConfig) -> Subject:
@@ -216,6 +243,7 @@ def _result(config: TeachConfig, job: Job, model_key: str, outcome: Outcome, sec
         prompt_tokens=outcome.usage.prompt,
         completion_tokens=outcome.usage.completion,
         cost=_cost(config, outcome),
+        total_cost=outcome.total_cost,
         seconds=round(seconds, 3),
         failures=outcome.failures,
         distinct_rate=distinct / max(len(outcome.completions), 1),

@@ -7,7 +7,7 @@ next ``submit`` asks for the answers. What is collected goes where the completio
 import contextlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import openai
 
@@ -24,55 +24,40 @@ from finetune_cot.artifacts.completions import Completion, Key, open_completions
 from finetune_cot.artifacts.manifest import RunningCommand
 from finetune_cot.config.teach import TeachConfig
 from finetune_cot.errors import DataError, UsageError
-from finetune_cot.pipeline.completing import Outcome, Requested, tell_failures, there_already
+from finetune_cot.pipeline.batch_report import BatchReport, batch_row
+from finetune_cot.pipeline.completing import (
+    Outcome,
+    Requested,
+    asked_otherwise,
+    kinds,
+    tell_failures,
+    there_already,
+)
+from finetune_cot.pipeline.costs import BATCH_DISCOUNT, Costs, spent_by
 from finetune_cot.pipeline.jobs import Job, is_outdated
 from finetune_cot.pipeline.progress import progress, say
-from finetune_cot.pipeline.teachers import BATCH_DISCOUNT, prices_of, server_of
+from finetune_cot.pipeline.teachers import server_of
 from finetune_cot.prompts.templates import is_two_step
 from finetune_cot.tasks.sample import Dataset
 from finetune_cot.teachers.asking import CHARACTERS_PER_TOKEN, Server
 from finetune_cot.teachers.batch_lines import (
     BatchLine,
+    NoAnswer,
+    batch_completion,
     batch_line,
+    dialect_of,
     endpoint_path,
+    parameters_of,
     read_answers,
     read_step,
     reasoning_of,
     split_lines,
     step_of,
 )
+from finetune_cot.teachers.budget import spent_live
 from finetune_cot.teachers.protocol import TeachRequest
 from finetune_cot.teachers.server_files import BatchState, ServerFiles, server_files
-from finetune_cot.teachers.steps import completion_of
 from finetune_cot.teachers.usage import NO_TOKENS, TokenUsage, total, usage_of
-
-
-@dataclass(frozen=True)
-class BatchRow:
-    """A batch, as it is shown."""
-
-    batch: str
-    """The server's name of it."""
-    step: int
-    status: str
-    requests: int
-    completed: int | None = None
-    """Requests that the server has answered, by its own count; None where it was not asked."""
-    failed: int | None = None
-
-
-@dataclass(frozen=True)
-class BatchReport:
-    """How far the batches of a completion file are."""
-
-    submitted: int
-    """Requests sent now."""
-    under_way: int
-    """Requests in batches that are not collected."""
-    reasoned: int
-    """Rationales that are there, and whose answers the next ``submit`` asks for."""
-    batches: tuple[BatchRow, ...]
-    """Those under way, and those that this command collected."""
 
 
 @dataclass(frozen=True)
@@ -93,20 +78,32 @@ class _Work:
     server: Server
     ledger: BatchLedger
     files: ServerFiles
+    found_costs: Costs
+    """By the batches that there were."""
 
     def completions(self) -> Mapping[Key, Completion]:
         """Completions that are there and need not give place to others."""
         known, there = there_already(self.job.path if self.job.path.exists() else None)
         outdated = is_outdated(self.job, known, self.job.identity, self.config.overwrite)
-        return {} if outdated else there
+        replaced = self.replaced(there)
+        return {} if outdated else {key: item for key, item in there.items() if key not in replaced}
+
+    def replaced(self, there: Mapping[Key, Completion]) -> dict[Key, Completion]:
+        """Completions that are asked for again, as the data set has other questions now."""
+        return asked_otherwise(self.job.requests, there) if self.config.overwrite else {}
 
     def line(self, request: TeachRequest) -> BatchLine:
         """The line that asks for a completion, or for the step of it that comes next."""
-        return batch_line(self.server, self.job.recipe, request, self.ledger.reasoning.get(request.key))
+        reasoning = self.ledger.reasoning.get(request.key)
+        return batch_line(self.server, self.job.recipe, request, reasoning, self.ledger.refused)
+
+    def costs(self) -> Costs:
+        """What it costs, by the batches as they are now."""
+        return replace(self.found_costs, by_batches=spent_by(self.ledger.batches))
 
 
 def teach_by_batches(
-    config: TeachConfig, job: Job, dataset: Dataset, running: RunningCommand
+    config: TeachConfig, job: Job, dataset: Dataset, running: RunningCommand, costs: Costs
 ) -> BatchOutcome:
     """Send what is missing, see how far it is, take what is back, or stop it.
 
@@ -115,6 +112,7 @@ def teach_by_batches(
         job: What is wanted.
         dataset: Its questions.
         running: The command, for the manifest.
+        costs: What it costs.
 
     Raises:
         UsageError: the server's key is not there.
@@ -124,8 +122,9 @@ def teach_by_batches(
     if config.batch != "submit" and not ledger_path(job.id, config.saved_dir).exists():
         say("note: nothing was sent by batches")
         there = there_already(job.path if job.path.exists() else None)[1]
-        return BatchOutcome(Outcome(Requested(job, there), frozenset(), {}), BatchReport(0, 0, 0, ()))
-    with _work(config, job, dataset) as work:
+        outcome = Outcome(Requested(job, there), frozenset(), {}, total_cost=costs.in_all(there.values()))
+        return BatchOutcome(outcome, BatchReport(0, 0, 0, ()))
+    with _work(config, job, dataset, costs) as work:
         if config.batch == "submit":
             return _submit(work)
         if config.batch == "collect":
@@ -134,7 +133,7 @@ def teach_by_batches(
 
 
 @contextlib.contextmanager
-def _work(config: TeachConfig, job: Job, dataset: Dataset) -> Iterator[_Work]:
+def _work(config: TeachConfig, job: Job, dataset: Dataset, costs: Costs) -> Iterator[_Work]:
     server = server_of(config)
     header = {**job.metadata, "endpoint": endpoint_path(server), "base_url": server.access.base_url}
     identity = (*job.identity, "model_key", "endpoint", "base_url")
@@ -143,7 +142,7 @@ def _work(config: TeachConfig, job: Job, dataset: Dataset) -> Iterator[_Work]:
         open_ledger(ledger_path(job.id, config.saved_dir), header, identity, "teach") as ledger,
         server_files(server.access, server.timeout, server.max_retries, remedy) as files,
     ):
-        yield _Work(config, job, dataset, server, ledger, files)
+        yield _Work(config, job, dataset, server, ledger, files, costs)
 
 
 def _submit(work: _Work) -> BatchOutcome:
@@ -156,7 +155,7 @@ def _submit(work: _Work) -> BatchOutcome:
     steps: dict[int, list[BatchLine]] = {1: [], 2: []}
     for request in missing:
         steps[2 if request.key in work.ledger.reasoning else 1].append(work.line(request))
-    _check_cost(work, steps)
+    _check_cost(work, there, steps)
     with progress("teach --batch submit", len(missing), "requests") as update:
         sent = 0
         for step, lines in steps.items():
@@ -167,25 +166,29 @@ def _submit(work: _Work) -> BatchOutcome:
     return _outcome(work, there, submitted=sent)
 
 
-def _check_cost(work: _Work, steps: Mapping[int, Sequence[BatchLine]]) -> None:
+def _check_cost(
+    work: _Work, there: Mapping[Key, Completion], steps: Mapping[int, Sequence[BatchLine]]
+) -> None:
     """Send nothing that may cost more than is allowed; a batch cannot be stopped in time."""
-    prices, most = prices_of(work.config), work.config.max_cost
-    if prices is None or most is None:
+    costs = work.costs()
+    left = costs.left(there.values())
+    if left is None or costs.prices is None or not any(steps.values()):
         return
-    recipe = work.job.recipe
-    limits = {1: recipe.max_reasoning_tokens, 2: recipe.max_answer_tokens}
-    usage = total(
-        TokenUsage(len(line.prompt) // CHARACTERS_PER_TOKEN, limits[step])
-        for step, lines in steps.items()
-        for line in lines
-    )
-    cost = prices.cost(usage, BATCH_DISCOUNT)
-    if cost > most:
+    cost = costs.prices.cost(total(_at_most(work, *item) for item in steps.items()), BATCH_DISCOUNT)
+    if cost > left:
         raise UsageError(
-            f"what is missing may cost up to {cost:.2f} dollars by batches",
-            where=f"--max-cost {most:g}",
+            f"what is missing may cost up to {cost:.2f} dollars by batches, and {left:.2f} are left",
+            where=f"--max-cost {costs.limit:g}",
             remedy="raise it, or send less with --limit",
         )
+
+
+def _at_most(work: _Work, step: int, lines: Sequence[BatchLine]) -> TokenUsage:
+    """Tokens that lines may take: of prompts about, of answers at most."""
+    recipe = work.job.recipe
+    limit = recipe.max_reasoning_tokens if step == 1 else recipe.max_answer_tokens
+    read = sum(len(line.prompt) // CHARACTERS_PER_TOKEN for line in lines)
+    return TokenUsage(read, limit * len(lines))
 
 
 def _take_up(work: _Work, batch: Batch) -> None:
@@ -201,7 +204,8 @@ def _take_up(work: _Work, batch: Batch) -> None:
 
 def _send(work: _Work, step: int, lines: Sequence[BatchLine]) -> None:
     """Note, upload and create a batch; each is on the disk before the next begins."""
-    batch = work.ledger.add(step, [line.custom_id for line in lines])
+    at_most = kinds(_at_most(work, step, lines))
+    batch = work.ledger.add(step, [line.custom_id for line in lines], at_most)
     content = "".join(line.text for line in lines).encode()
     try:
         file_id = work.files.upload(batch.name, content, "batch")
@@ -242,6 +246,7 @@ def _withdraw(work: _Work, batch: Batch) -> None:
 
 def _collect(work: _Work, running: RunningCommand) -> BatchOutcome:
     job, failures, new = work.job, Counter[str](), set[Key]()
+    refused = work.ledger.refused
     states = {}
     reasoned, usage = 0, NO_TOKENS
     with open_completions(
@@ -255,21 +260,30 @@ def _collect(work: _Work, running: RunningCommand) -> BatchOutcome:
             work.ledger.change(batch, status=state.status)
             if state.status in ENDED:
                 back = _back(work, batch, state)
-                known = set(store.completions)  # some may have been kept before a kill
-                store.append(item for item in back.completions if item.key not in known)
+                old = work.replaced(store.completions)
+                known = store.completions.keys() - old.keys()  # some may have been kept before a kill
+                kept = [item for item in back.completions if item.key not in known]
+                replaced = [old[item.key] for item in kept if item.key in old]
+                store.append(kept, kinds(spent_live(replaced, {}, job.recipe).counted))
                 work.ledger.keep(item for item in back.reasoning if item.key not in work.ledger.reasoning)
-                work.ledger.change(batch, status=state.status, collected=True)
+                work.ledger.leave_out(tuple(dict.fromkeys((*work.ledger.refused, *back.refused))))
+                counted = kinds(back.usage) if back.is_counted else None
+                work.ledger.change(batch, status=state.status, collected=True, counted=counted)
                 new |= {item.key for item in back.completions} - known
                 reasoned += len(back.reasoning)
                 failures += back.failures
                 usage += back.usage
         there = store.completions
+        cost = work.costs().in_all(there.values(), store.lost)
         if there:
-            store.finish(running.manifest())
+            store.finish(running.manifest(cost=cost))
+    if work.ledger.refused != refused:
+        told = ", ".join(work.ledger.refused)
+        say(f"note: the server refuses {told}; the next --batch submit asks in another way")
     if work.ledger.reasoning.keys() <= there.keys():
         work.ledger.forget_reasoning()
     tell_failures(failures, len(there) + reasoned)
-    return _outcome(work, there, states, new=frozenset(new), failures=failures, usage=usage)
+    return _outcome(work, there, states, new=frozenset(new), failures=failures, usage=usage, cost=cost)
 
 
 @dataclass(frozen=True)
@@ -280,19 +294,30 @@ class _Back:
     reasoning: list[Reasoning]
     failures: Counter[str]
     usage: TokenUsage
+    is_counted: bool
+    """Whether the server counted tokens, or there are none to be counted."""
+    refused: tuple[str, ...]
+    """Parameters that the server has refused."""
 
 
 def _back(work: _Work, batch: Batch, state: BatchState) -> _Back:
     """What came of each request of a batch; an id that is not the batch's is passed over."""
-    answers: dict[str, Mapping[str, object] | str] = {}
+    answers: dict[str, Mapping[str, object] | NoAnswer] = {}
     for file_id in state.files:
         for custom_id, answer in read_answers(work.files.content(file_id)):
             answers.setdefault(custom_id, answer)
     why = state.errors[0] if state.errors else f"the batch is {state.status}, and holds no answer"
-    counted = total(usage_of(answer.get("usage")) for answer in answers.values() if isinstance(answer, dict))
-    back = _Back([], [], Counter(), counted)
+    replies = [answer for answer in answers.values() if isinstance(answer, dict)]
+    counted = total(usage_of(reply.get("usage")) for reply in replies)
+    is_counted = bool(counted.prompt or counted.completion) or not replies
+    dialect = dialect_of(work.server, batch.refused)
+    for custom_id, answer in answers.items():
+        if isinstance(answer, NoAnswer) and answer.is_form:
+            sent = parameters_of(dialect, work.job.recipe, batch.step, key_of(custom_id)[1])
+            dialect.learn(answer.reason, answer.parameter, sent)
+    back = _Back([], [], Counter(), counted, is_counted, dialect.refused)
     for custom_id in batch.custom_ids:
-        read = _read(work, batch, custom_id, answers.get(custom_id, why))
+        read = _read(work, batch, custom_id, answers.get(custom_id, NoAnswer(why)))
         if isinstance(read, Completion):
             back.completions.append(read)
         elif isinstance(read, Reasoning):
@@ -303,15 +328,15 @@ def _back(work: _Work, batch: Batch, state: BatchState) -> _Back:
 
 
 def _read(
-    work: _Work, batch: Batch, custom_id: str, answer: Mapping[str, object] | str
+    work: _Work, batch: Batch, custom_id: str, answer: Mapping[str, object] | NoAnswer
 ) -> Completion | Reasoning | str:
-    if isinstance(answer, str):
-        return answer
+    if isinstance(answer, NoAnswer):
+        return answer.reason
     sample_index, completion_index = key_of(custom_id)
     reasoning = work.ledger.reasoning.get((sample_index, completion_index)) if batch.step == 2 else None
     try:
         request = TeachRequest(work.dataset.sample(sample_index), completion_index)
-        line = batch_line(work.server, work.job.recipe, request, reasoning)
+        line = batch_line(work.server, work.job.recipe, request, reasoning, batch.refused)
     except DataError:
         line = None
     if line is None or line.custom_id != custom_id:
@@ -319,11 +344,9 @@ def _read(
     step = read_step(answer, line)
     if isinstance(step, str):
         return step
-    if reasoning:
-        return completion_of(request, step_of(reasoning), step)
-    return (
-        reasoning_of(request, step) if is_two_step(work.job.recipe.template) else completion_of(request, step)
-    )
+    if is_two_step(work.job.recipe.template) and not reasoning:
+        return reasoning_of(request, step)
+    return batch_completion(request, *([step_of(reasoning)] if reasoning else []), step)
 
 
 def _outcome(
@@ -334,6 +357,7 @@ def _outcome(
     new: frozenset[Key] = frozenset(),
     failures: Mapping[str, int] | None = None,
     usage: TokenUsage = NO_TOKENS,
+    cost: float | None = None,
 ) -> BatchOutcome:
     states = states or {}
     asked = {key_of(id) for batch in work.ledger.under_way for id in batch.custom_ids}
@@ -342,16 +366,13 @@ def _outcome(
         under_way=len(asked),
         reasoned=len(work.ledger.reasoning.keys() - there.keys() - asked),
         batches=tuple(
-            _row(batch, states.get(batch.name))
+            batch_row(batch, states.get(batch.name))
             for batch in work.ledger.batches
             if batch.name in states or not batch.collected
         ),
     )
     more = {key: there[key] for key in new}  # a batch may have asked for more
     told = {**Requested(work.job, there), **more}
-    return BatchOutcome(Outcome(told, new, failures or {}, usage), report)
-
-
-def _row(batch: Batch, state: BatchState | None) -> BatchRow:
-    counts = (state.completed, state.failed) if state else (None, None)
-    return BatchRow(batch.batch_id or batch.name, batch.step, batch.status, len(batch.custom_ids), *counts)
+    if cost is None:
+        cost = work.costs().in_all(there.values())
+    return BatchOutcome(Outcome(told, new, failures or {}, usage, cost), report)

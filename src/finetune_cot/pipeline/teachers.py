@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from finetune_cot.config.teach import TeachConfig
 from finetune_cot.errors import UsageError
 from finetune_cot.models.registry import check_available
+from finetune_cot.pipeline.costs import prices_of
 from finetune_cot.pipeline.devices import rank_device
 from finetune_cot.pipeline.jobs import Job, Options
 from finetune_cot.pipeline.ranks import Ranks
@@ -22,9 +22,6 @@ from finetune_cot.teachers.usage import TokenUsage
 if TYPE_CHECKING:
     from finetune_cot.teachers.asking import Server
     from finetune_cot.teachers.prices import Prices
-
-BATCH_DISCOUNT = 0.5
-"""What a batch costs of the price of live requests, at OpenAI and at others."""
 
 _CHARACTERS_PER_TOKEN = 4
 """Of English text, about; for estimates before any model is loaded."""
@@ -53,8 +50,10 @@ def asks_in_messages(options: Options) -> bool:
     return options.endpoint == "chat" if options.teacher == "openai" else options.chat
 
 
-def teacher_maker(options: Options, subject: Subject, ranks: Ranks) -> Callable[[], Teacher]:
+def teacher_maker(options: Options, subject: Subject, ranks: Ranks) -> Callable[[float | None], Teacher]:
     """A function that gives the teacher which the options name; a local model is loaded by its call.
+
+    Its argument is how many US dollars may be spent; None for any amount.
 
     Args:
         options: Which teacher, on which device.
@@ -69,11 +68,11 @@ def teacher_maker(options: Options, subject: Subject, ranks: Ranks) -> Callable[
             "answers one process", where=f"--teacher {options.teacher}", remedy="run it without torchrun"
         )
 
-    def make() -> Teacher:
+    def make(dollars: float | None) -> Teacher:
         if options.teacher == "rationale":
             return RationaleTeacher()
         if options.teacher == "openai":
-            return _server_teacher(options)
+            return _server_teacher(options, dollars)
         from finetune_cot.teachers.local import LocalTeacher
 
         loaded = load_subject(subject, options.precision, local_device(options, ranks))
@@ -91,7 +90,7 @@ def check_teacher(options: Options, subject: Subject) -> None:
         ArtifactError: the student is not there.
     """
     if options.teacher != "local":
-        teacher_maker(options, subject, Ranks())()
+        teacher_maker(options, subject, Ranks())(None)
         return
     local_device(options, Ranks())
     if subject.folder is None:
@@ -130,26 +129,6 @@ def estimate(job: Job, samples: list[Sample], prices: "Prices | None", discount:
     )
 
 
-def prices_of(config: TeachConfig) -> "Prices | None":
-    """What the teacher's tokens cost: nothing here, and None where a server's prices are not known.
-
-    Raises:
-        UsageError: a limit is set for a cost that is not known.
-    """
-    from finetune_cot.teachers.prices import Prices, known_prices
-
-    if config.teacher != "openai":
-        return Prices(0.0, 0.0, cached=0.0)
-    prices = known_prices(config.model_key, config.base_url, config.price_in, config.price_out)
-    if prices is None and config.max_cost is not None:
-        raise UsageError(
-            f"what {config.model_key} costs is not known",
-            where="--max-cost",
-            remedy="give --price-in and --price-out",
-        )
-    return prices
-
-
 def local_device(options: Options, ranks: Ranks) -> str:
     """The device of this process, which can compute in the precision that is wanted.
 
@@ -186,9 +165,8 @@ def server_of(options: Options) -> "Server":
     )
 
 
-def _server_teacher(options: Options) -> Teacher:
+def _server_teacher(options: Options, dollars: float | None) -> Teacher:
     from finetune_cot.teachers.server import OpenAITeacher
 
-    if isinstance(options, TeachConfig) and options.max_cost is not None:
-        return OpenAITeacher(server_of(options), prices_of(options), options.max_cost)
-    return OpenAITeacher(server_of(options))
+    prices = None if dollars is None else prices_of(options)
+    return OpenAITeacher(server_of(options), prices, dollars)

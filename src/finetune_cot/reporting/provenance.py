@@ -70,21 +70,25 @@ def version_table(every: Iterable[Made]) -> Table:
 
 
 def cost_table(every: Iterable[Made], measurements: Iterable[Measurement]) -> Table:
-    """Wall time, memory and tokens of what was made."""
+    """Wall time, memory, tokens and dollars of what was made."""
     tokens = {item.file: (item.prompt_tokens, item.completion_tokens) for item in measurements}
     rows: list[list[Cell | Value]] = []
     for item in sorted(every, key=lambda item: (-item.manifest.seconds, item.path)):
         prompt, completion = tokens.get(item.path, (0, 0))
         seconds, memory = item.manifest.seconds, item.manifest.peak_memory_bytes / 2**30
-        cells = Cell(seconds, f"{seconds:.1f}"), Cell(memory, f"{memory:.2f}")
-        rows.append([item.path, item.manifest.command, *cells, prompt or None, completion or None])
+        measured = Cell(seconds, f"{seconds:.1f}"), Cell(memory, f"{memory:.2f}"), _dollars(item.manifest)
+        rows.append([item.path, item.manifest.command, *measured, prompt or None, completion or None])
     return table(
         "costs",
-        ["artifact", "command", "seconds", "memory_gib", "prompt_tokens", "completion_tokens"],
+        ["artifact", "command", "seconds", "memory_gib", "dollars", "prompt_tokens", "completion_tokens"],
         rows,
-        headings=["artifact", "command", "seconds", "GiB at most", "tokens read", "tokens written"],
+        headings=[
+            *("artifact", "command", "seconds", "GiB at most", "US dollars"),
+            *("tokens read", "tokens written"),
+        ],
         notes=[
             "Wall time and memory of the command that last wrote the artifact.",
+            "Dollars are those that a server took for the artifact in all.",
             "Tokens are those of the completions that are scored here.",
         ],
     )
@@ -106,6 +110,13 @@ def token_table(measurements: Iterable[Measurement]) -> Table:
         headings=["model", "method", "n", "tokens read", "tokens written"],
         notes=["n: completions."],
     )
+
+
+def _dollars(manifest: Manifest) -> Cell:
+    """What a server took; nothing where none was asked."""
+    if manifest.config.get("teacher") != "openai":
+        return Cell(None, "")
+    return Cell(manifest.cost, "unknown" if manifest.cost is None else f"{manifest.cost:.4f}")
 
 
 def _versions(manifest: Manifest) -> str:

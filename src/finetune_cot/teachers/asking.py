@@ -152,7 +152,7 @@ class Asker:
         if meaning is Meaning.CROWDED:
             return None if self._limits.crowded <= self._server.max_retries else Meaning.CROWDED
         is_bad = isinstance(error, openai.BadRequestError | openai.UnprocessableEntityError)
-        if is_bad and not is_of_this_prompt(error):
+        if is_bad and not is_of_this_prompt(error.code, f"{error.message} {error.body}"):
             message = error_line(self._server.access, error)
             if self.dialect.learn(message, error.param, parameters):
                 return None

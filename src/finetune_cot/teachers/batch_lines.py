@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from finetune_cot.artifacts.batch_ledger import Reasoning
+from finetune_cot.artifacts.completions import Completion
 from finetune_cot.artifacts.files import sha256_json
 from finetune_cot.prompts.templates import (
     answer_messages,
@@ -17,13 +18,16 @@ from finetune_cot.teachers.asking import Server
 from finetune_cot.teachers.dialect import Dialect, wanted_parameters
 from finetune_cot.teachers.protocol import Recipe, TeachRequest
 from finetune_cot.teachers.replies import NoCompletionError, NoTextError, reply_of
-from finetune_cot.teachers.steps import Step, step_of_choice
+from finetune_cot.teachers.retries import is_of_this_prompt
+from finetune_cot.teachers.steps import BY_BATCH, Step, completion_of, step_of_choice
 from finetune_cot.teachers.usage import TokenUsage
 
 MAX_REQUESTS, MAX_BYTES = 50_000, 200_000_000
 """What a batch's file may hold, by OpenAI's limits."""
 
 _HASH_LENGTH = 12
+_BAD = (400, 422)
+"""Statuses of a request that is bad."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +45,44 @@ class BatchLine:
     """The line itself, with its end."""
 
 
+@dataclass(frozen=True)
+class NoAnswer:
+    """Why a request of a batch got no answer."""
+
+    reason: str
+    """In one line."""
+    is_form: bool = False
+    """Whether it is bad by how it asks, and not by what."""
+    parameter: str | None = None
+    """The parameter that the server names, if it does."""
+
+
+def dialect_of(server: Server, refused: Iterable[str]) -> Dialect:
+    """How requests of a batch are written: without parameters that the server has refused."""
+    return Dialect(server.access.is_openai, server.endpoint == "chat", refused)
+
+
+def parameters_of(dialect: Dialect, recipe: Recipe, step: int, completion_index: int) -> dict[str, Any]:
+    """What is sent besides the model and the prompt with the first or the second step of a completion."""
+    limit = recipe.max_reasoning_tokens if step == 1 else recipe.max_answer_tokens
+    return dialect.parameters(wanted_parameters(recipe, limit, completion_index))
+
+
 def batch_line(
-    server: Server, recipe: Recipe, request: TeachRequest, reasoning: Reasoning | None
+    server: Server,
+    recipe: Recipe,
+    request: TeachRequest,
+    reasoning: Reasoning | None,
+    refused: Iterable[str] = (),
 ) -> BatchLine:
     """The line that asks for the first step, or, after a reasoning, for the second.
+
+    Args:
+        server: Which model is asked, and where.
+        recipe: How completions are asked for.
+        request: The completion.
+        reasoning: Its first step, if it is there.
+        refused: Parameters that the server has refused.
 
     Raises:
         UsageError: as `prompt_text`.
@@ -53,13 +91,11 @@ def batch_line(
     few_shot = recipe.few_shot.get(sample.task)
     prompt = prompt_text(recipe.template, sample.question, few_shot=few_shot)
     messages = chat_messages(recipe.template, sample.question, few_shot)
-    limit, step = recipe.max_reasoning_tokens, 1
+    step = 2 if reasoning else 1
     if reasoning:
         prompt = answer_prompt(prompt, step_of(reasoning).text)
         messages = answer_messages(sample.question, step_of(reasoning).text)
-        limit, step = recipe.max_answer_tokens, 2
-    dialect = Dialect(server.access.is_openai, server.endpoint == "chat")
-    parameters = dialect.parameters(wanted_parameters(recipe, limit, request.completion_index))
+    parameters = parameters_of(dialect_of(server, refused), recipe, step, request.completion_index)
     asked = {"messages": messages} if server.endpoint == "chat" else {"prompt": prompt}
     body = {"model": server.model, **asked, **parameters}
     digest = sha256_json(body)[:_HASH_LENGTH]
@@ -91,7 +127,7 @@ def split_lines(
         yield part
 
 
-def read_answers(content: bytes) -> Iterator[tuple[str, Mapping[str, Any] | str]]:
+def read_answers(content: bytes) -> Iterator[tuple[str, Mapping[str, Any] | NoAnswer]]:
     """The custom id of each line of an output or error file, with the reply, or why there is none."""
     for line in content.splitlines():
         try:
@@ -103,7 +139,7 @@ def read_answers(content: bytes) -> Iterator[tuple[str, Mapping[str, Any] | str]
             yield custom_id, _reply_or_reason(answer)
 
 
-def _reply_or_reason(answer: Mapping[str, Any]) -> Mapping[str, Any] | str:
+def _reply_or_reason(answer: Mapping[str, Any]) -> Mapping[str, Any] | NoAnswer:
     response, error = answer.get("response"), answer.get("error")
     status = response.get("status_code") if isinstance(response, dict) else None
     body = response.get("body") if isinstance(response, dict) else None
@@ -113,7 +149,10 @@ def _reply_or_reason(answer: Mapping[str, Any]) -> Mapping[str, Any] | str:
         error = body.get("error")
     told = (error.get("message") or error.get("code")) if isinstance(error, dict) else error
     told = " ".join(str(told or "the server's answer is no completion").split()).rstrip(".")[:300]
-    return f"{told} (HTTP {status})" if status not in (None, 200) else told
+    code, named = (error.get("code"), error.get("param")) if isinstance(error, dict) else (None, None)
+    is_form = status in _BAD and not is_of_this_prompt(code, told)
+    reason = f"{told} (HTTP {status})" if status not in (None, 200) else told
+    return NoAnswer(reason, is_form, named if isinstance(named, str) else None)
 
 
 def reasoning_of(request: TeachRequest, step: Step) -> Reasoning:
@@ -125,6 +164,12 @@ def step_of(reasoning: Reasoning) -> Step:
     """The step that was kept."""
     kept = dict(reasoning.step)
     return Step(**{**kept, "usage": TokenUsage(**kept["usage"])})
+
+
+def batch_completion(request: TeachRequest, *steps: Step) -> Completion:
+    """The completion of steps that batches brought."""
+    completion = completion_of(request, *steps)
+    return replace(completion, extra={**completion.extra, BY_BATCH: True})
 
 
 def read_step(reply: Mapping[str, Any], line: BatchLine) -> Step | str:

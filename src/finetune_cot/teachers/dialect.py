@@ -1,7 +1,7 @@
 """Which parameters a server takes, under which names; what it refuses once is not sent again."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from finetune_cot.prompts.templates import stop_strings
@@ -39,22 +39,26 @@ class Dialect:
         is_openai: Whether it is OpenAI itself, whose newer models know the newer name of the limit alone and
             do not let one name a temperature of 1, their default.
         chat: Whether it is the chat endpoint; the older one has no other name for the limit.
+        refused: Parameters that it has refused, as `refused` told of an earlier dialect.
     """
 
-    def __init__(self, is_openai: bool, chat: bool) -> None:
+    def __init__(self, is_openai: bool, chat: bool, refused: Iterable[str] = ()) -> None:
         names = [LIMIT, _NEWER_LIMIT] if chat else [LIMIT]
         self._limit_names = names[::-1] if is_openai else names
         self._without_default = is_openai
-        self._left_out: set[str] = set()
+        self.refused: tuple[str, ...] = ()
+        """Parameters that it has refused, in the order in which it did."""
         self.gives_several: bool | None = None
         """Whether it gives as many choices as ``n`` says; None until it was asked."""
+        for name in refused:
+            self._refuse(name)
 
     def parameters(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
         """What is sent of the parameters that are wanted."""
         named = {self._limit_names[0] if name == LIMIT else name: value for name, value in wanted.items()}
         if self._without_default and named.get("temperature") == 1:
             del named["temperature"]
-        return {name: value for name, value in named.items() if name not in self._left_out}
+        return {name: value for name, value in named.items() if name not in self.refused}
 
     def learn(self, message: str, parameter: str | None, sent: Mapping[str, Any]) -> bool:
         """Learn from a bad request which parameter the server does not take.
@@ -68,18 +72,20 @@ class Dialect:
             Whether the request can now be made in another way.
         """
         name = parameter if parameter in sent else _mentioned(message, sent)
-        if name in (LIMIT, _NEWER_LIMIT):
-            if name == self._limit_names[0]:
-                if len(self._limit_names) == 1:
-                    return False
-                self._limit_names = self._limit_names[1:]
-            return True
         if name is None or (name == "temperature" and _OUT_OF_RANGE.search(message)):
             return False
-        self._left_out.add(name)
+        if self._limit_names == [name]:  # it cannot be asked without a limit
+            return False
+        self._refuse(name)
+        return True
+
+    def _refuse(self, name: str) -> None:
+        if name in self.refused:
+            return
+        self.refused += (name,)
+        self._limit_names = [other for other in self._limit_names if other != name]
         if name == "n":
             self.gives_several = False
-        return True
 
 
 def _mentioned(message: str, sent: Mapping[str, Any]) -> str | None:

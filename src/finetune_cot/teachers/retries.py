@@ -52,7 +52,9 @@ def meaning_of(error: openai.APIError, worked: bool) -> Meaning:
         return Meaning.CROWDED
     if status in (408, 409) or status >= 500:
         return Meaning.AGAIN
-    if status in _OF_THE_REQUEST and (worked or is_of_this_prompt(error)):
+    if status in _OF_THE_REQUEST and (
+        worked or is_of_this_prompt(error.code, f"{error.message} {error.body}")
+    ):
         return Meaning.SAMPLE
     return Meaning.RUN
 
@@ -90,6 +92,11 @@ def backoff(attempt: int, longest: float = LONGEST_BACKOFF) -> float:
     return most * random.uniform(0.5, 1.0)
 
 
-def is_of_this_prompt(error: openai.APIError) -> bool:
-    """Whether a bad request is bad for what it asks, not for how."""
-    return error.code in _OF_THIS_PROMPT or bool(_TOO_LONG.search(f"{error.message} {error.body}"))
+def is_of_this_prompt(code: object, told: str) -> bool:
+    """Whether a bad request is bad for what it asks, not for how.
+
+    Args:
+        code: The error's code, where it has one.
+        told: What the server says of it.
+    """
+    return code in _OF_THIS_PROMPT or bool(_TOO_LONG.search(told))

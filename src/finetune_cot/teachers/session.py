@@ -14,7 +14,7 @@ from finetune_cot.prompts.templates import (
     prompt_text,
 )
 from finetune_cot.teachers.asking import Asker, FailedRequestError, Prompt, Server
-from finetune_cot.teachers.budget import Budget
+from finetune_cot.teachers.budget import Budget, most_tokens
 from finetune_cot.teachers.dialect import wanted_parameters
 from finetune_cot.teachers.protocol import Failure, Recipe, TeachRequest
 from finetune_cot.teachers.replies import Reply
@@ -23,8 +23,6 @@ from finetune_cot.teachers.usage import TokenUsage, total
 
 MOST_CHOICES = 8
 """Completions of a question that are asked for with one request, where the server gives several."""
-_AROUND_A_PROMPT = 64
-"""Tokens, at most, that a chat's form and the asking for an answer add to a prompt."""
 
 
 @dataclass(frozen=True)
@@ -208,14 +206,7 @@ class Session:
         self._news.set()
 
     def _most(self, requests: Sequence[TeachRequest]) -> TokenUsage:
-        """Tokens that completions may take: there are never more of them than bytes in the prompt."""
-        recipe = self._recipe
-        prompt = len(self._prompt(requests[0]).text.encode()) + _AROUND_A_PROMPT
-        most = TokenUsage(prompt, recipe.max_reasoning_tokens)
-        if self._two_steps:
-            most += TokenUsage(
-                prompt + recipe.max_reasoning_tokens + _AROUND_A_PROMPT, recipe.max_answer_tokens
-            )
+        most = most_tokens(self._prompt(requests[0]).text, self._recipe)
         return total([most] * len(requests))
 
 

@@ -9,6 +9,9 @@ from finetune_cot.teachers.protocol import TeachRequest
 from finetune_cot.teachers.replies import Choice
 from finetune_cot.teachers.usage import NO_TOKENS, TokenUsage, total
 
+BY_BATCH = "by_batch"
+"""Mark of a completion that a batch brought, which is paid for with the batch."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -57,6 +60,12 @@ def completion_of(request: TeachRequest, *steps: Step) -> Completion:
         reasoning_finish_reason=reasoning.finish_reason if reasoning else None,
         extra=_extra(total(step.usage for step in steps), steps),
     )
+
+
+def tokens_of(completion: Completion) -> TokenUsage:
+    """Tokens that a completion took, as its file tells."""
+    names = ("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens")
+    return TokenUsage(*(completion.extra.get(name, 0) for name in names))
 
 
 def _extra(usage: TokenUsage, steps: Sequence[Step]) -> dict[str, Any]:
