@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 from finetune_cot.artifacts.ids import CompletionId
-from finetune_cot.reporting.accuracy import best_epochs, detail, overview
+from finetune_cot.reporting.accuracy import best_epochs, by_family, detail, overview
 from finetune_cot.reporting.runs import entries
 from finetune_cot.reporting.tables import to_csv
 from tests.reporting.made_up import measured, student_id
@@ -54,3 +54,19 @@ def test_the_best_epoch_stands_beside_the_last_one() -> None:
     epochs = [measured(student_id(epoch=epoch), correct) for epoch, correct in ((1, 3), (2, 9), (3, 5))]
     found = best_epochs(entries([*epochs, measured(BASE, 2)]))
     assert [[cell.value for cell in row[3:]] for row in found.rows] == [["gsm8k", 0, 10, 3, 2, 0.9, 0.5]]
+
+
+def test_families_stand_by_platform_and_size() -> None:
+    made = [
+        replace(measured(CompletionId(model, "zs_cot", "gsm8k"), 2), platform=platform)
+        for platform, models in (("local", ("opt-1.3b", "gpt2", "opt-125m")), ("openai", ("x",)))
+        for model in models
+    ]
+    rows = [[cell.text for cell in row] for row in by_family(entries(made)).rows]
+    assert [row[:4] for row in rows] == [
+        ["local", "gpt2", "124", "gpt2"],
+        ["local", "opt", "125", "opt-125m"],
+        ["local", "opt", "1300", "opt-1.3b"],
+        ["openai", "x", "", "x"],
+    ]
+    assert rows[0][-2:] == ["10", "20.0 ± 12.6"]

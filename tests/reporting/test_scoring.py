@@ -70,3 +70,20 @@ def test_an_unknown_split_is_told_of_and_everything_scored() -> None:
     measure = yardstick(BUNDLED, Path("nowhere"), "test", "template")
     assert measure.part == "all"
     assert "no split 'template'" in str(measure.problem)
+
+
+def test_every_split_of_a_data_set_is_scored_on_its_own_test_part() -> None:
+    completions = [completion_of(sample, "zs", right=sample.sample_index < 3) for sample in samples(6)]
+    tests = {"default": frozenset({1, 2, 3}), "template": frozenset({4, 9}), "none": frozenset({8})}
+    formats = dict.fromkeys(range(10), NUMBER)
+    measure = Yardstick("test", tests["default"], formats, tests=tests)
+    scored = score_part(completions, "zs", measure, "task", "published")
+    assert scored is not None
+    assert [(item.split, item.n, item.is_whole, round(item.accuracy, 2)) for item in scored.by_split] == [
+        ("default", 3, True, 0.67),
+        ("template", 1, False, 0.0),
+    ]
+
+
+def test_a_data_set_of_one_split_has_no_other() -> None:
+    assert yardstick(BUNDLED, Path("nowhere"), "test", "default").tests == {}

@@ -7,7 +7,7 @@ from finetune_cot.errors import DataError, UsageError
 from finetune_cot.tasks.answer_formats import PUBLISHED_FORMATS
 from finetune_cot.tasks.reasoning import load_dataset
 from finetune_cot.tasks.sample import AnswerFormat, Dataset, Sample
-from finetune_cot.tasks.splits import generate_split, load_split, read_split, split_path
+from finetune_cot.tasks.splits import generate_split, load_split, read_split, split_keys, split_path
 
 SPLITS = [(key, "default") for key in PUBLISHED_FORMATS] + [
     ("multiarith", "template"),
@@ -97,3 +97,12 @@ def test_a_split_without_file_or_rule() -> None:
         load_split(dataset(range(10)), None, "template")
     with pytest.raises(UsageError, match="path separator"):
         load_split(dataset(range(10)), Path("data"), "../x")
+
+
+def test_splits_are_known_by_rule_and_by_file(tmp_path: Path) -> None:
+    assert split_keys(dataset(range(3)), tmp_path) == ["default"]
+    assert split_keys(dataset(range(3), "multiarith"), tmp_path) == ["default", "template"]
+    path = split_path("sums", "mine", tmp_path)
+    path.parent.mkdir()
+    path.touch()
+    assert split_keys(dataset(range(3)), tmp_path) == ["default", "mine"]

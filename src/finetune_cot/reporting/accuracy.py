@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+from finetune_cot.reporting.contrasts import Origin, origin_of
 from finetune_cot.reporting.findings import Measurement
+from finetune_cot.reporting.model_names import family, millions
 from finetune_cot.reporting.naming import OWN_DATA, Naming
 from finetune_cot.reporting.runs import Entry, run_number
 from finetune_cot.reporting.series import Series
@@ -106,30 +108,62 @@ def by_number(name: str, column: str, every: Iterable[Series]) -> Table:
     )
 
 
-def by_training_data(rows: Iterable[Entry], filtered: Mapping[str, bool]) -> Table:
+def by_family(rows: Iterable[Entry]) -> Table:
+    """Every accuracy by where the model ran, its family and its size."""
+    ordered = sorted(rows, key=lambda entry: (*_place(entry), entry.naming.order, entry.dataset))
+    columns = ["platform", "family", "millions", *_NAMES, "dataset", "runs", "n", "accuracy"]
+    return table(
+        "accuracy_by_family",
+        columns,
+        (
+            [
+                *(entry.runs[0].platform, family(entry.naming.model)),
+                millions(entry.naming.model),
+                *_names(entry.naming),
+                *(entry.dataset, len(entry.runs)),
+                *(entry.n, percent(entry.accuracy, entry.error)),
+            ]
+            for entry in ordered
+        ),
+        headings=[*columns[:2], "parameters, millions", *_NAMES, "data set", "runs", "n", "accuracy, %"],
+        notes=["Platform: local, or the kind of server that the model ran at; empty where nothing tells."],
+    )
+
+
+def by_training_data(rows: Iterable[Entry], known: Mapping[str, Origin]) -> Table:
     """Students by where their rationales come from: teacher, and whether only right ones were kept.
 
     Args:
         rows: Measured models; base models are left out.
-        filtered: Whether wrong rationales were left out, by the key of the training data.
+        known: Origins of training data.
     """
-    told = {True: "right ones", False: "all", None: ""}
-    students = [(entry, entry.runs[0].student) for entry in rows]
+    students = [(entry, entry.runs[0].student, origin_of(entry, known)) for entry in rows]
     return table(
         "accuracy_by_training_data",
-        [*_NAMES, "dataset", "teacher", "kept", "samples", "rationales", "n", "accuracy"],
+        [
+            *(*_NAMES, "dataset", "teacher", "teacher_millions", "kept"),
+            *("split", "samples", "rationales", "n", "accuracy"),
+        ],
         (
             [
-                *(*_names(entry.naming), entry.dataset, student.teacher),
-                *(told[filtered.get(student.finetune_key)], student.training_samples),
+                *(*_names(entry.naming), entry.dataset, student.teacher, millions(student.teacher or "")),
+                *(origin.kept, origin.split_key, student.training_samples),
                 *(student.rationales_per_question, entry.n, percent(entry.accuracy, entry.error)),
             ]
-            for entry, student in students
+            for entry, student, origin in students
             if student is not None
         ),
-        headings=[*_NAMES, "data set", "teacher", "kept", "samples", "rationales", "n", "accuracy, %"],
+        headings=[
+            *(*_NAMES, "data set", "teacher", "its parameters, millions", "kept"),
+            *("split", "samples", "rationales", "n", "accuracy, %"),
+        ],
         notes=["Kept: whether rationales that reach a wrong answer were left out of the training data."],
     )
+
+
+def _place(entry: Entry) -> tuple[str, str, int]:
+    model = entry.naming.model
+    return entry.runs[0].platform or "", family(model), millions(model) or 0
 
 
 def _names(name: Naming) -> list[str]:

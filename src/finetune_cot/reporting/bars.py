@@ -42,7 +42,7 @@ def _bar(entry: Entry, group: str, label: str) -> Bar:
     # a figure space is as wide as a digit, so that the numbers stand below each other
     number = f"{value:4.1f}".replace(" ", "\u2007")
     note = f"{number} ± {error:.1f}   n = {entry.n}{runs}{part}"
-    return Bar(group, label, value, error, note, _kind(entry.naming))
+    return Bar(group, label, value, error, note, kind(entry.naming))
 
 
 def _label(entry: Entry, beside: Sequence[Entry]) -> str:
@@ -52,7 +52,8 @@ def _label(entry: Entry, beside: Sequence[Entry]) -> str:
     return f"{name.method} [{name.training}]" if len(same) > 1 else name.method
 
 
-def _kind(name: Naming) -> str:
+def kind(name: Naming) -> str:
+    """The kind of a method, which its colour stands for."""
     return METHODS.get(name.template, name.template).partition(" (")[0]
 
 

@@ -57,6 +57,18 @@ class Shown:
 
 
 @dataclass(frozen=True)
+class SplitScore:
+    """How often completions are right on the test part of one of a data set's splits."""
+
+    split: str
+    n: int
+    is_whole: bool
+    """Whether every question of the part was answered."""
+    accuracy: float
+    stderr: float
+
+
+@dataclass(frozen=True)
 class Measurement:
     """How often the completions of one file are right."""
 
@@ -89,6 +101,10 @@ class Measurement:
     prompt_tokens: int = 0
     """Of all completions; 0 where the file does not tell."""
     completion_tokens: int = 0
+    by_split: tuple[SplitScore, ...] = ()
+    """On the test part of every split of the data set; empty where it has one alone."""
+    platform: str | None = None
+    """``local``, or the kind of server where the model ran; None where nothing tells."""
     manifest: Manifest | None = None
     """Of the file, where it has one."""
 
@@ -130,6 +146,8 @@ class TrainingData:
     """What was left out when they were built, by reason."""
     lengths: Lengths = Lengths(())
     """Of the rationales with their answers."""
+    manifest: Manifest | None = None
+    """Of the file, where it has one."""
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from finetune_cot.artifacts.ids import (
     parse_finetune_data_path,
     parse_model_metadata_path,
 )
+from finetune_cot.artifacts.manifest import parse_manifest
 from finetune_cot.artifacts.results import read_results
 from finetune_cot.artifacts.students import PLATFORM_TRAIN_KEY, Student, read_student
 from finetune_cot.errors import ArtifactError, FtcotError
@@ -36,7 +37,12 @@ from finetune_cot.reporting.findings import (
 from finetune_cot.reporting.lengths import training_lengths
 from finetune_cot.reporting.logs import read_training_run
 from finetune_cot.reporting.naming import train_key_and_run
-from finetune_cot.reporting.provenance import MANIFESTS, made_completions, read_made
+from finetune_cot.reporting.provenance import (
+    MANIFESTS,
+    made_completions,
+    made_training_data,
+    read_made,
+)
 from finetune_cot.reporting.scoring import Yardstick, score_part, yardstick
 
 APPROXIMATION = "approximation.json"
@@ -96,17 +102,18 @@ def gather(scope: Scope, on_file: Callable[[int], None]) -> Findings:
     selections = _visible(saved.glob(SELECTIONS))
     manifests = _visible(path for pattern in MANIFESTS for path in saved.glob(pattern))
     made = [item for path in manifests for item in reader.read(path, partial(read_made, saved))]
+    training_data = tuple(item for path in data for item in reader.read(path, _training_data))
     return Findings(
         measurements=measurements,
         students=tuple(students.values()),
         training_runs=tuple(sorted(runs, key=lambda run: (run.save_name, run.run))),
-        training_data=tuple(item for path in data for item in reader.read(path, _training_data)),
+        training_data=training_data,
         results=tuple(item for path in results for item in reader.read(path, _results)),
         comparisons=tuple(_comparisons(estimates, reader)),
         approximations=tuple(item for path in approximations for item in reader.read(path, _approximation)),
         datasets=tuple(item for item in facts if item is not None),
         selections=tuple(item for path in selections for item in reader.read(path, read_selection)),
-        made=(*made_completions(saved, measurements), *made),
+        made=(*made_completions(saved, measurements), *made_training_data(saved, training_data), *made),
         left_out=tuple(dict.fromkeys(reader.left_out)),
         inputs=tuple(dict.fromkeys(reader.inputs)),
     )
@@ -171,7 +178,7 @@ def _measurement(
     template = template_of(id.completion_key)
     content = read_completions(path)
     completions = content.completions
-    limit = content.metadata.get("max_reasoning_tokens")
+    limit, student = content.metadata.get("max_reasoning_tokens"), _student_of(id, students)
     key = id.dataset_key
     if key not in yardsticks:
         yardsticks[key] = yardstick(key, scope.data_dir, scope.split, scope.split_key)
@@ -186,7 +193,8 @@ def _measurement(
         file=path.relative_to(scope.saved_dir).as_posix(),
         template=template,
         temperature=temperature_of(id.completion_key),
-        student=_student_of(id, students),
+        student=student,
+        platform=_platform(id, student, content.metadata.get("teacher")),
         manifest=content.manifest,
         **vars(scored),
     )
@@ -195,6 +203,15 @@ def _measurement(
 def _student(path: Path) -> tuple[tuple[str, str, str], Student]:
     id = parse_model_metadata_path(path)
     return (id.base_model, id.finetune_key, id.train_key), read_student(path)
+
+
+def _platform(id: CompletionId, student: Student | None, teacher: object) -> str | None:
+    """Where the model ran: as its completions say, as its training says, or as the file's name says."""
+    if isinstance(teacher, str):
+        return teacher
+    if student is not None and student.platform is not None:
+        return student.platform
+    return None if id.finetune_key is None else "server" if id.train_key is None else "local"
 
 
 def _student_of(id: CompletionId, students: Students) -> Student | None:
@@ -215,7 +232,7 @@ def _training_data(path: Path) -> TrainingData:
         question = row.task, row.sample_index
         rationales[question] = rationales.get(question, 0) + (row.reasoning is not None)
     teacher, counts = content.metadata.get("teacher"), content.metadata.get("counts")
-    counts = counts if isinstance(counts, dict) else {}
+    counts, stated = counts if isinstance(counts, dict) else {}, content.metadata.get("manifest")
     return TrainingData(
         finetune_key=parse_finetune_data_path(path).finetune_key,
         samples=len(content.rows),
@@ -225,6 +242,7 @@ def _training_data(path: Path) -> TrainingData:
         teacher=str(teacher) if teacher is not None else None,
         counts={str(reason): count for reason, count in counts.items() if isinstance(count, int)},
         lengths=training_lengths(content.rows),
+        manifest=None if stated is None else parse_manifest(stated, path),
     )
 
 

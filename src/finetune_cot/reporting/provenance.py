@@ -5,8 +5,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from shlex import quote
 
+from finetune_cot.artifacts.ids import FinetuneDataId
 from finetune_cot.artifacts.manifest import Manifest, read_manifest
-from finetune_cot.reporting.findings import Made, Measurement
+from finetune_cot.reporting.findings import Made, Measurement, TrainingData
 from finetune_cot.reporting.naming import naming
 from finetune_cot.reporting.tables import Cell, Table, Value, table
 
@@ -39,6 +40,14 @@ def made_completions(saved_dir: Path, measurements: Iterable[Measurement]) -> It
     for item in measurements:
         if item.manifest is not None:
             yield Made(item.file, item.manifest, str(saved_dir / item.file))
+
+
+def made_training_data(saved_dir: Path, every: Iterable[TrainingData]) -> Iterator[Made]:
+    """The training data that hold a manifest."""
+    for item in every:
+        path = FinetuneDataId("custom", item.finetune_key).path(Path())
+        if item.manifest is not None:
+            yield Made(path.as_posix(), item.manifest, str(saved_dir / path))
 
 
 def provenance_table(every: Iterable[Made]) -> Table:

@@ -1,7 +1,8 @@
 """From a completion file to its accuracy on a part of its data set."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from finetune_cot.artifacts.completions import Completion
@@ -9,14 +10,14 @@ from finetune_cot.errors import FtcotError
 from finetune_cot.evaluation.checkers import Verdict, check_completion
 from finetune_cot.evaluation.scores import Score, score_questions
 from finetune_cot.reporting.chance import dataset_facts
-from finetune_cot.reporting.findings import DatasetFacts, Lengths, Repeated, Shown
+from finetune_cot.reporting.findings import DatasetFacts, Lengths, Repeated, Shown, SplitScore
 from finetune_cot.reporting.lengths import completion_lengths
 from finetune_cot.reporting.repetition import repeated_inference
 from finetune_cot.reporting.samples import MAX_SHOWN, evenly, shown
 from finetune_cot.tasks.answer_formats import PUBLISHED_FORMATS, infer_answer_format
 from finetune_cot.tasks.reasoning import load_dataset
-from finetune_cot.tasks.sample import AnswerFormat, Sample
-from finetune_cot.tasks.splits import part_indices
+from finetune_cot.tasks.sample import AnswerFormat, Dataset, Sample
+from finetune_cot.tasks.splits import part_indices, split_keys
 
 OTHER = "other"
 """Name of whatever lies outside the part that is asked for."""
@@ -35,6 +36,8 @@ class Yardstick:
     """Why the part is not the one that was asked for."""
     facts: DatasetFacts | None = None
     """None where the data set is not known."""
+    tests: Mapping[str, frozenset[int]] = field(default_factory=dict)
+    """Sample indices of the test part of each split; none where there are not several."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class PartScore:
     shown: tuple[Shown, ...]
     prompt_tokens: int
     completion_tokens: int
+    by_split: tuple[SplitScore, ...]
 
 
 def yardstick(dataset_key: str, data_dir: Path, split: str, split_key: str) -> Yardstick:
@@ -67,7 +71,7 @@ def yardstick(dataset_key: str, data_dir: Path, split: str, split_key: str) -> Y
         questions = frozenset(part_indices(dataset, data_dir, split, split_key))
     except FtcotError as error:
         return Yardstick("all", frozenset(formats), formats, f"scored over all its samples: {error}", facts)
-    return Yardstick(split, questions, formats, facts=facts)
+    return Yardstick(split, questions, formats, facts=facts, tests=_tests(dataset, data_dir))
 
 
 def score_part(
@@ -120,7 +124,33 @@ def score_part(
         shown=tuple(shown(*pair) for pair in evenly(checked, MAX_SHOWN)),
         prompt_tokens=_tokens(scored, "prompt_tokens"),
         completion_tokens=_tokens(scored, "completion_tokens"),
+        by_split=tuple(_by_split(known, measure, template, checker)),
     )
+
+
+def _by_split(
+    completions: Sequence[Completion], measure: Yardstick, template: str, checker: str
+) -> Iterator[SplitScore]:
+    """Scores on the test part of every split of which completions are there."""
+    formats = measure.formats or {}
+    for split, questions in measure.tests.items():
+        verdicts: dict[int, list[Verdict]] = {}
+        for item in completions:
+            if item.sample_index in questions:
+                verdict = check_completion(item, formats[item.sample_index], template, checker)
+                verdicts.setdefault(item.sample_index, []).append(verdict)
+        found = score_questions(verdicts.values())
+        if found.n:
+            n = sum(group[0].gradable for group in verdicts.values())
+            yield SplitScore(split, n, n == len(questions), found.accuracy, found.stderr)
+
+
+def _tests(dataset: Dataset, data_dir: Path) -> dict[str, frozenset[int]]:
+    tests = {}
+    for key in split_keys(dataset, data_dir):
+        with contextlib.suppress(FtcotError):  # a torn file is told of where its split is asked for
+            tests[key] = frozenset(part_indices(dataset, data_dir, "test", key))
+    return tests if len(tests) > 1 else {}
 
 
 def _tokens(completions: Sequence[Completion], kind: str) -> int:

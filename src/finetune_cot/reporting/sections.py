@@ -1,9 +1,8 @@
 """The sections of a report: what it says, in which order, apart from how it is rendered."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from pathlib import Path
 
 from finetune_cot.reporting import accuracy, agreement, losses, series
 from finetune_cot.reporting.absent import absent_table
@@ -24,12 +23,26 @@ from finetune_cot.reporting.chosen import (
     selection_table,
     task_names,
 )
+from finetune_cot.reporting.contrasts import (
+    Origin,
+    by_filter,
+    by_split,
+    contrast_chart,
+    contrast_table,
+    origins,
+)
 from finetune_cot.reporting.epochs import epoch_accuracies, epoch_charts
 from finetune_cot.reporting.findings import Approximation, Findings, Measurement, TrainingRun
 from finetune_cot.reporting.lengths import MAX_LINES, lengths_charts, lengths_table
+from finetune_cot.reporting.model_names import family
 from finetune_cot.reporting.naming import naming
 from finetune_cot.reporting.provenance import cost_table, provenance_table, token_table, version_table
-from finetune_cot.reporting.published_figures import published_table
+from finetune_cot.reporting.published_figures import (
+    paper_lines,
+    paper_students,
+    published_table,
+    student_table,
+)
 from finetune_cot.reporting.repetition import repetition_charts, repetition_table
 from finetune_cot.reporting.runs import Entry, entries
 from finetune_cot.reporting.scoring import OTHER
@@ -40,6 +53,19 @@ MAX_LOSS_NAMES = 12
 
 REJECTED = ("rejected_incorrect", "rejected_incomplete", "duplicates")
 """Counts in the metadata of training data that are shown."""
+
+
+_CONTRASTS = {
+    "accuracy_by_split": (
+        "Questions of one template differ only in names and numbers. The default split has templates in"
+        " both parts, the template split has each in one part alone, so it tells learning from remembering.",
+        "Each model is measured on the test part of the split; students on that which they learned from.",
+    ),
+    "accuracy_by_filter": (
+        "Right ones: students of rationales that reach the right answer; all: of wrong ones too.",
+    ),
+}
+"""What the contrasts mean, by the name of their table."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +100,7 @@ def sections(
         *_accuracy(rows, part),
         *_other_parts(others, part),
         *_paper(findings, rows),
-        *_by_number(rows),
+        *_by_number(rows, origins(findings.made)),
         *_training(findings.training_runs),
         *_agreement(compared),
         *_approximation(findings.approximations),
@@ -91,6 +117,9 @@ def _accuracy(rows: Sequence[Entry], part: str) -> Iterator[Section]:
     if not rows:
         return
     yield Section("Accuracy", tables=(accuracy.overview(rows),), charts=tuple(bar_charts(rows)))
+    platforms = {entry.runs[0].platform for entry in rows} - {None}
+    if len(platforms) > 1 or len({family(entry.naming.model) for entry in rows}) > 1:
+        yield Section("Accuracy by platform and family", tables=(accuracy.by_family(rows),))
     yield Section("Accuracy in detail", tables=(accuracy.detail(rows),))
     best = accuracy.best_epochs(rows)
     if best.rows and part == "test":
@@ -103,27 +132,34 @@ def _other_parts(others: Sequence[Measurement], part: str) -> Iterator[Section]:
         yield Section("Completions of other parts", (words,), (accuracy.other_parts(others, naming),))
 
 
-def _by_number(rows: Sequence[Entry]) -> Iterator[Section]:
+def _by_number(rows: Sequence[Entry], known: Mapping[str, Origin]) -> Iterator[Section]:
     rationales = series.by_rationales(rows)
     if len({number for item in rationales for number, _ in item.points}) > 1:
         name, title, axis = "accuracy_by_rationales", "Accuracy by rationales", "Rationales of a question"
         charts = series.line_charts(name, title, axis, rationales)
         shown = accuracy.by_number(name, "rationales", rationales)
         yield Section("Accuracy by number of rationales", tables=(shown,), charts=tuple(charts))
-    sizes = series.by_training_samples(rows)
+    sizes = series.by_training_samples(rows, known)
     if sizes:
         name, title, axis = "accuracy_by_training_samples", "Accuracy by training data", "Training samples"
         charts = series.line_charts(name, title, axis, sizes)
         shown = accuracy.by_number(name, "training_samples", sizes)
         yield Section("Accuracy by size of the training data", tables=(shown,), charts=tuple(charts))
 
+    yield from _by_model_size(rows)
+
+
+def _by_model_size(rows: Sequence[Entry]) -> Iterator[Section]:
+    paper = paper_students(rows)
     models = series.by_model_size(rows)
-    if models:
-        name, title, axis = "accuracy_by_model_size", "Accuracy by model size", "Parameters (millions)"
-        charts = series.line_charts(name, title, axis, models)
-        words = "Models whose names tell their size."
-        shown = accuracy.by_number(name, "millions", models)
-        yield Section("Accuracy by size of the model", (words,), (shown,), tuple(charts))
+    name, title, axis = "accuracy_by_model_size", "Accuracy by model size", "Parameters (millions)"
+    lines = paper_lines(paper, len(models))
+    charts = series.line_charts(name, title, axis, models, lines)
+    if charts:
+        words = "Models whose size is known, most by their names."
+        beside = (student_table(rows, paper),) if paper else ()
+        shown = (accuracy.by_number(name, "millions", models), *beside)
+        yield Section("Accuracy by size of the model", (words,), shown, tuple(charts))
 
 
 def _paper(findings: Findings, rows: Sequence[Entry]) -> Iterator[Section]:
@@ -133,14 +169,21 @@ def _paper(findings: Findings, rows: Sequence[Entry]) -> Iterator[Section]:
     published = published_table(rows)
     if published.rows:
         yield Section("Beside published figures", tables=(published,))
-    filtered = {
-        Path(item.path).stem.removeprefix("F_"): bool(item.manifest.config.get("only_correct", True))
-        for item in findings.made
-        if item.manifest.command == "build-finetune-data"
-    }
-    origins = accuracy.by_training_data(rows, filtered)
-    if origins.rows:
-        yield Section("Accuracy by teacher and training data", tables=(origins,))
+    known = origins(findings.made)
+    by_data = accuracy.by_training_data(rows, known)
+    if by_data.rows:
+        name, title = "accuracy_by_teacher_size", "Accuracy by the teacher's size"
+        teachers = series.line_charts(
+            name, title, "Parameters of the teacher (millions)", series.by_teacher_size(rows)
+        )
+        yield Section("Accuracy by teacher and training data", tables=(by_data,), charts=tuple(teachers))
+    for title, column, name, sides in (
+        ("Template against default split", "split", "accuracy_by_split", by_split(rows, known)),
+        ("Filtered against unfiltered samples", "kept", "accuracy_by_filter", by_filter(rows, known)),
+    ):
+        if sides:
+            shown = (contrast_table(name, column, sides),)
+            yield Section(title, _CONTRASTS[name], shown, (contrast_chart(name, title, sides),))
     by_epoch = epoch_accuracies(rows)
     if by_epoch.rows:
         yield Section("Accuracy by epoch", tables=(by_epoch,), charts=tuple(epoch_charts(rows)))

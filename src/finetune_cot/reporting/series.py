@@ -1,10 +1,13 @@
 """Students that differ in one number only, such as the rationales of a question, in order of that number."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from finetune_cot.reporting.charts import Line, LineChart, Point
+from finetune_cot.reporting.contrasts import Origin, origin_of
+from finetune_cot.reporting.model_names import family, millions
 from finetune_cot.reporting.runs import Entry
 
 
@@ -32,42 +35,69 @@ def by_rationales(rows: Iterable[Entry]) -> list[Series]:
     return _series(groups)
 
 
-def by_training_samples(rows: Iterable[Entry]) -> list[Series]:
-    """Students by the size of their training data, where a model has students of several sizes."""
+def by_training_samples(rows: Iterable[Entry], known: Mapping[str, Origin]) -> list[Series]:
+    """Students by the size of their training data, where there are several sizes from one origin.
+
+    Args:
+        rows: Measured models.
+        known: Origins of training data.
+    """
     groups: dict[tuple[str, ...], list[tuple[int, Entry]]] = {}
     for entry in rows:
         student = entry.runs[0].student
         if student is not None:
             rationales = "" if entry.naming.rationales is None else f"k = {entry.naming.rationales}"
-            label = entry.dataset, entry.naming.model, entry.naming.template, student.method, rationales
+            origin = origin_of(entry, known)
+            label = (
+                *(entry.dataset, entry.naming.model, entry.naming.template, student.method, rationales),
+                *(student.teacher or "", origin.kept, origin.split_key or ""),
+            )
             groups.setdefault(label, []).append((student.training_samples, entry))
     return [series for series in _series(groups) if _differ(series)]
 
 
 def by_model_size(rows: Iterable[Entry]) -> list[Series]:
-    """Models by the millions of parameters that their names tell, where one method has several sizes."""
+    """Models of a family by their millions of parameters; every model whose size is known."""
     groups: dict[tuple[str, ...], list[tuple[int, Entry]]] = {}
     for entry in rows:
         size = millions(entry.naming.model)
         if size is not None:
-            label = entry.dataset, entry.naming.method, entry.naming.training
+            label = entry.dataset, family(entry.naming.model), entry.naming.method, entry.naming.training
+            groups.setdefault(label, []).append((size, entry))
+    return _series(groups)
+
+
+def by_teacher_size(rows: Iterable[Entry]) -> list[Series]:
+    """Students by the millions of parameters of their teachers, where there are several teachers."""
+    groups: dict[tuple[str, ...], list[tuple[int, Entry]]] = {}
+    for entry in rows:
+        student = entry.runs[0].student
+        size = millions(student.teacher) if student and student.teacher else None
+        if size is not None:
+            label = entry.dataset, entry.naming.model, entry.naming.method
             groups.setdefault(label, []).append((size, entry))
     return [series for series in _series(groups) if _differ(series)]
 
 
-def millions(model: str) -> int | None:
-    """Parameters that a model's name tells, in millions: 135 of ``SmolLM2-135M``, 6700 of ``opt-6.7b``."""
-    found = re.search(r"(?<![\w.])(\d+(?:\.\d+)?)\s?([mb])(?![a-z\d])", model.lower())
-    if found is None:
-        return None
-    return max(1, round(float(found[1]) * (1000 if found[2] == "b" else 1)))
+def line_charts(
+    name: str,
+    title: str,
+    x_label: str,
+    every: Iterable[Series],
+    beside: Mapping[str, Sequence[Line]] = MappingProxyType({}),
+) -> list[LineChart]:
+    """A chart for each data set that has a series of several numbers, or lines to stand beside it.
 
-
-def line_charts(name: str, title: str, x_label: str, every: Iterable[Series]) -> list[LineChart]:
-    """A chart for each data set that has a series of several numbers."""
+    Args:
+        name: Beginning of the charts' names.
+        title: Beginning of their titles.
+        x_label: What the numbers are.
+        every: What was measured.
+        beside: Further lines by data set.
+    """
     charts: dict[str, list[Series]] = {}
     for series in every:
-        if _differ(series):
+        if _differ(series) or series.dataset in beside:
             charts.setdefault(series.dataset, []).append(series)
     return [
         LineChart(
@@ -78,7 +108,8 @@ def line_charts(name: str, title: str, x_label: str, every: Iterable[Series]) ->
             lines=tuple(
                 Line(label, tuple(_point(*point) for point in series.points), colour)
                 for colour, (label, series) in enumerate(zip(_labels(group), group, strict=True))
-            ),
+            )
+            + tuple(beside.get(dataset, ())),
             percent=True,
             doubling=True,
         )

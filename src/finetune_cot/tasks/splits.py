@@ -18,6 +18,7 @@ from finetune_cot.tasks.text_files import read_json
 
 _OFFICIAL = {"gsm8k": (7473, 1319), "commonsense_qa": (9741, 1221), "aqua": (97467, 254)}
 """Sizes of the official train and test parts, numbered one after the other."""
+_TEMPLATE_RULES = ("multiarith", "date_understanding")
 _AQUA_TRAIN = 10_000
 """How many of AQuA's training samples the published split draws."""
 
@@ -66,7 +67,7 @@ def generate_split(dataset: Dataset, split_key: str = "default") -> Split:
         return _split(dataset, *_official_parts(dataset.key), dataset.source, generated=True)
     if split_key == "default":
         groups = [[index] for index in sorted(sample.sample_index for sample in dataset.samples)]
-    elif split_key == "template" and dataset.key in ("multiarith", "date_understanding"):
+    elif split_key == "template" and dataset.key in _TEMPLATE_RULES:
         groups = _template_groups(dataset)
     else:
         raise DataError(
@@ -76,6 +77,13 @@ def generate_split(dataset: Dataset, split_key: str = "default") -> Split:
         )
     train, test = _seventy_percent(groups)
     return _split(dataset, train, test, dataset.source, generated=True)
+
+
+def split_keys(dataset: Dataset, data_dir: Path) -> list[str]:
+    """The splits that a data set has, by a file or by a rule; sorted."""
+    files = (data_dir / "split").glob(f"{dataset.key}__*.json")
+    of_rules = {"default", *(["template"] if dataset.key in _TEMPLATE_RULES else [])}
+    return sorted(of_rules | {path.stem.removeprefix(f"{dataset.key}__") for path in files})
 
 
 def split_path(dataset_key: str, split_key: str, data_dir: Path) -> Path:
