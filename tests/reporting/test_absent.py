@@ -29,3 +29,11 @@ def test_every_command_exists() -> None:
         words = shlex.split(str(row[1].value))
         assert words[0] == "ftcot"
         assert words[1].rstrip(",") in COMMANDS
+
+
+def test_studies_that_were_not_made_are_named_for_students() -> None:
+    told = missing(Findings(measurements=(measured(student_id(), 7),)))
+    assert {"How much another seed changes a student", "Accuracy by epoch"} <= set(told)
+    runs = [measured(student_id("lora_run_1", epoch), 7) for epoch in (1, 2)]
+    told = missing(Findings(measurements=(measured(student_id(), 7), *runs)))
+    assert not {"How much another seed changes a student", "Accuracy by epoch"} & set(told)

@@ -24,7 +24,7 @@ def test_overview_puts_data_sets_across_and_marks_the_best() -> None:
 def test_the_best_is_not_chosen_among_those_that_answered_other_questions() -> None:
     partial = replace(measured(student_id(), 9), answered=frozenset(range(5)))
     found = overview(entries([measured(BASE, 2), partial]))
-    assert [row[3].text for row in found.rows] == ["20.0 ± 12.6", "90.0 ± 9.5 †"]
+    assert [row[3].text for row in found.rows] == ["20.0 ± 12.6 (n = 10)", "90.0 ± 9.5 (n = 5) †"]
     assert not any(row[3].strong for row in found.rows)
     assert any(note.startswith("†") for note in found.notes)
 

@@ -65,10 +65,17 @@ def test_how_far_to_trust_it_follows_from_n_and_from_what_failed() -> None:
     assert "n = 50, may well be equal if they differ by less than 20 points" in many[0]
     assert many[1].startswith("Every student was trained once")
     assert "1 of 1 trainings diverged" in many[2]
-    assert many[3].startswith("1 things could not be used")
+    assert many[3] == "Not used, for reasons that the section Left out tells: 1."
 
 
 def test_the_next_commands_are_named() -> None:
     commands = [command for _, command in told(measured(BASE, 2)).next]
     assert commands[0].startswith("ftcot train")
     assert len(commands) == 3
+
+
+def test_all_or_none_right_is_told_without_an_error_of_nothing() -> None:
+    (found,) = told(measured(BASE, 0), measured(student_id(), 10)).found
+    assert (
+        "answers 100 % (all of n = 10) right; before fine-tuning, by zero-shot-CoT, 0 % (none of n" in found
+    )

@@ -33,6 +33,7 @@ from finetune_cot.reporting.scripts import chart_scripts, require_page_packages
 from finetune_cot.reporting.sections import Section, sections
 from finetune_cot.reporting.tables import to_csv
 from finetune_cot.selection.affinity import task_affinity
+from finetune_cot.selection.ensemble import ensemble_scores
 
 MARKDOWN, PAGE, MANIFEST = "report.md", "report.html", "manifest.json"
 FEWEST_SUBSETS, FEWEST_TASKS = 10, 3
@@ -171,7 +172,9 @@ def _affinities(results: Sequence[SubsetResults]) -> list[Affinity]:
         losses = np.array([[row.loss_by_task[task] for task in tasks] for row in known])
         if len(known) >= FEWEST_SUBSETS and len(tasks) >= FEWEST_TASKS and np.isfinite(losses).all():
             subsets = [row.task_indices for row in known]
-            found.append(Affinity(item.name, tasks, len(known), task_affinity(subsets, losses)))
+            affinities, scores = task_affinity(subsets, losses), ensemble_scores(subsets, losses)
+            mean = float(losses.mean())
+            found.append(Affinity(item.name, tasks, len(known), affinities, scores, mean))
     return found
 
 

@@ -3,7 +3,9 @@
 from collections.abc import Iterator, Sequence
 
 from finetune_cot.reporting.agreement import Agreements
+from finetune_cot.reporting.contrasts import origins
 from finetune_cot.reporting.findings import Findings
+from finetune_cot.reporting.naming import naming
 from finetune_cot.reporting.tables import Table, table
 
 
@@ -31,10 +33,36 @@ def _first_road(findings: Findings) -> Iterator[list[str]]:
             "Repeated inference: several completions of a question",
             "ftcot teach --completion-key zs_cot_t70 --num-completions 8",
         ]
+    yield from _studies(findings)
     if not findings.training_data:
         yield ["Training data", "ftcot build-finetune-data"]
     if not findings.training_runs:
         yield ["Losses of a training by epoch", "ftcot train"]
+
+
+def _studies(findings: Findings) -> Iterator[list[str]]:
+    """What the Fine-tune-CoT paper varies, of students that are there."""
+    students = [item for item in findings.measurements if naming(item).is_student]
+    if not students:
+        return
+    if not any("_run_" in (item.id.train_key or "") for item in students):
+        yield ["How much another seed changes a student", "ftcot train --runs 3, then ftcot evaluate --run 1"]
+    if all(item.id.epoch is None for item in students):
+        epochs = "ftcot train --keep-epochs, then ftcot evaluate --epoch 1"
+        yield ["Accuracy by epoch", epochs]
+    if len({naming(item).rationales for item in students}) == 1:
+        yield [
+            "Accuracy by number of rationales",
+            "ftcot build-finetune-data --preset-key ft_cot_t70_8aug, then ftcot train",
+        ]
+    known = origins(findings.made).values()
+    if known and all(origin.only_correct for origin in known if origin.only_correct is not None):
+        unfiltered = "ftcot build-finetune-data --no-only-correct --finetune-key ..., then ftcot train"
+        yield ["Filtered against unfiltered samples", unfiltered]
+    split = any(item.by_split for item in students)
+    if split and not any(origin.split_key == "template" for origin in known):
+        template = "ftcot build-finetune-data --split-key template --finetune-key ..., then ftcot train"
+        yield ["Template against default split", template]
 
 
 def _second_road(findings: Findings, compared: Sequence[Agreements]) -> Iterator[list[str]]:

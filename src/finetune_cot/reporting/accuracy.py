@@ -32,15 +32,21 @@ def overview(rows: Sequence[Entry]) -> Table:
     by_place = {(entry.naming, entry.dataset): entry for entry in rows}
     namings = list(dict.fromkeys(entry.naming for entry in rows))
     best = {dataset: _best([entry for entry in rows if entry.dataset == dataset]) for dataset in datasets}
-    sizes = [_size([entry for entry in rows if entry.dataset == dataset]) for dataset in datasets]
+    sizes = {key: _size([entry for entry in rows if entry.dataset == key]) for key in datasets}
     return table(
         "accuracy",
         [*_NAMES, *datasets],
         (
-            [*_names(name), *(_overview_cell(by_place.get((name, key)), best[key]) for key in datasets)]
+            [
+                *_names(name),
+                *(
+                    _overview_cell(by_place.get((name, key)), best[key], " to " in sizes[key])
+                    for key in datasets
+                ),
+            ]
             for name in namings
         ),
-        headings=[*_NAMES, *(f"{key} ({size})" for key, size in zip(datasets, sizes, strict=True))],
+        headings=[*_NAMES, *(f"{key} ({sizes[key]})" for key in datasets)],
         notes=_overview_notes(rows),
     )
 
@@ -174,12 +180,13 @@ def _accuracy(entry: Entry) -> list[Cell]:
     return [percent(entry.accuracy), percent(entry.error)]
 
 
-def _overview_cell(entry: Entry | None, best: Sequence[Entry]) -> Cell | None:
+def _overview_cell(entry: Entry | None, best: Sequence[Entry], differing: bool) -> Cell | None:
     if entry is None:
         return None
     marks = (PARTIAL if not entry.is_whole else "") + (ALL_SCORED if not entry.is_of_asked_part else "")
     runs = f" ({len(entry.runs)} runs)" if len(entry.runs) > 1 else ""
-    return percent(entry.accuracy, entry.error, runs + (f" {marks}" if marks else ""), entry in best)
+    size = f" (n = {entry.n})" if differing else ""
+    return percent(entry.accuracy, entry.error, size + runs + (f" {marks}" if marks else ""), entry in best)
 
 
 def _best(entries: Sequence[Entry]) -> list[Entry]:
@@ -198,6 +205,8 @@ def _size(entries: Sequence[Entry]) -> str:
 def _overview_notes(rows: Sequence[Entry]) -> Iterator[str]:
     yield "Percent right ± one standard error; n is the number of questions."
     yield "Bold: the best of those that answered the same questions."
+    if any(len(entry.runs) == 1 and not entry.error for entry in rows):
+        yield "± 0.0: all were right, or none; the true share may still be up to 3 / n away (95 %)."
     if any(len(entry.runs) > 1 for entry in rows):
         yield "Of several runs: mean ± standard deviation of the runs."
     if any(entry.naming.is_student for entry in rows):

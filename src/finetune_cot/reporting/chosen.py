@@ -9,7 +9,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from finetune_cot.artifacts.subset_lists import read_subsets
-from finetune_cot.reporting.charts import HeatChart
+from finetune_cot.reporting.charts import HeatChart, ScoreChart, ScoreRow
 from finetune_cot.reporting.findings import Selection, SubsetResults
 from finetune_cot.reporting.tables import Table, Value, table
 
@@ -28,6 +28,10 @@ class Affinity:
     subsets: int
     losses: Float[ndarray, "tasks tasks"]
     """Mean loss of task i (row) over subsets with i and j (column), nats a token; NaN where none has both."""
+    scores: Float[ndarray, " tasks"]
+    """Mean over the tasks' losses and the subsets that hold a task, nats a token; NaN where none does."""
+    overall: float
+    """The same over all subsets."""
 
 
 def read_selection(path: Path) -> Selection:
@@ -53,7 +57,7 @@ def selection_table(selections: Iterable[Selection], tasks_of: Mapping[str, Sequ
         for number, subset in enumerate(item.subsets):
             named = ", ".join(names[task] if task < len(names) else str(task) for task in subset)
             numbers = " ".join(map(str, subset))
-            rows.append([item.gradients, item.how, number, len(subset), named, numbers])
+            rows.append([item.gradients, _told(item.how, names), number, len(subset), named, numbers])
     columns = ["gradients", "how", "group", "size", "tasks", "task_idxes"]
     return table(
         "selected_tasks",
@@ -62,6 +66,13 @@ def selection_table(selections: Iterable[Selection], tasks_of: Mapping[str, Sequ
         headings=["gradients", "chosen by", "group", "tasks", "names", "numbers"],
         notes=["To train on one of them, give its numbers to ftcot train --task-idxes."],
     )
+
+
+def _told(how: str, names: Sequence[str]) -> str:
+    """The way of choosing, with the name of the target task instead of its number."""
+    way, _, target = how.partition("_for_")
+    known = target.isdecimal() and int(target) < len(names)
+    return f"{way}, for {names[int(target)]}" if known else how
 
 
 def task_names(results: Iterable[SubsetResults]) -> dict[str, tuple[str, ...]]:
@@ -98,6 +109,39 @@ def affinity_table(affinity: Affinity) -> Table:
             [task, *map(_known, row)]
             for task, row in zip(affinity.tasks, affinity.losses.tolist(), strict=True)
         ),
+    )
+
+
+def ensemble_table(affinity: Affinity) -> Table:
+    """Each task's score in the random ensemble, the best first."""
+    order = np.argsort(affinity.scores, kind="stable").tolist()
+    differences = affinity.scores - affinity.overall
+    return table(
+        f"ensemble_{affinity.name}",
+        ["task", "score", "against_all"],
+        (
+            [affinity.tasks[place], _known(affinity.scores[place]), _known(differences[place])]
+            for place in order
+        ),
+        headings=["task", "mean loss with it", "against all subsets"],
+        notes=[
+            f"Random ensemble: the mean over the tasks' losses, nats a token, over those of the"
+            f" {affinity.subsets} subsets that hold a task; below 0 the task helps.",
+        ],
+    )
+
+
+def ensemble_chart(affinity: Affinity) -> ScoreChart:
+    """The same as bars to both sides of the mean over all subsets."""
+    order = np.argsort(affinity.scores, kind="stable").tolist()
+    differences = affinity.scores - affinity.overall
+    return ScoreChart(
+        name=f"ensemble_{affinity.name}",
+        title=f"Random ensemble: {affinity.name}",
+        x_label="Mean loss over the subsets with a task, minus that over all (nats a token); left is better"
+        f"\nn = {affinity.subsets} subsets",
+        series=(affinity.name,),
+        rows=tuple(ScoreRow(affinity.tasks[place], (_known(differences[place]),)) for place in order),
     )
 
 

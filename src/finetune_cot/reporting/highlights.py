@@ -83,6 +83,8 @@ def _gain(here: Sequence[Entry]) -> str:
 
 
 def _told(entry: Entry) -> str:
+    if len(entry.runs) == 1 and entry.accuracy in (0, 1):
+        return f"{100 * entry.accuracy:.0f} % ({'all' if entry.accuracy else 'none'} of n = {entry.n})"
     return f"{100 * entry.accuracy:.1f} % ± {100 * entry.error:.1f} (n = {entry.n})"
 
 
@@ -112,17 +114,22 @@ def _trust(findings: Findings, rows: Sequence[Entry]) -> Iterator[str]:
     if broken:
         yield f"{broken} of {len(findings.training_runs)} trainings diverged: their loss is no number."
     if findings.left_out:
-        yield f"{len(findings.left_out)} things could not be used; the section Left out tells why."
+        yield f"Not used, for reasons that the section Left out tells: {len(findings.left_out)}."
 
 
 def _estimate(found: Agreements) -> str:
     of = found.main.by_stratum[ALL]
     speedup = found.comparison.costs.speedup
     faster = "" if speedup is None else f" It is {speedup:.1f} times faster than fine-tuning on 100 subsets."
-    return (
+    done = (
         f"{found.comparison.name}: {len(found.comparison.truth)} subsets of {len(found.comparison.tasks)}"
-        f" tasks were truly fine-tuned on. {found.main.name} puts them in the true order of their losses"
-        f" with a rank correlation of {_correlation(of)} (1: the same order, 0: none).{faster}"
+        " tasks were truly fine-tuned on."
+    )
+    if of.spearman is None:
+        return f"{done} Their losses, or those that {found.main.name} estimates, have no order.{faster}"
+    return (
+        f"{done} {found.main.name} puts them in the true order of their losses with a rank correlation of"
+        f" {_correlation(of)} (1: the same order, 0: none).{faster}"
     )
 
 
@@ -132,6 +139,8 @@ def _trust_of(found: Agreements, several: bool) -> Iterator[str]:
     strata, subsets = found.main.by_stratum, len(found.comparison.truth)
     inner = [strata[HOLDING], strata[NOT_HOLDING]]
     shown = all(item.interval is not None and item.interval[0] > 0 for item in inner)
+    if strata[ALL].spearman is None:
+        return
     yield (
         f"{name}Whether the target task itself is in a subset decides most of its loss. Within the subsets"
         f" that hold it the correlation is {_correlation(inner[0])}, within the others"

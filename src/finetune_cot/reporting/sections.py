@@ -1,6 +1,6 @@
 """The sections of a report: what it says, in which order, apart from how it is rendered."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -20,6 +20,8 @@ from finetune_cot.reporting.chosen import (
     Affinity,
     affinity_chart,
     affinity_table,
+    ensemble_chart,
+    ensemble_table,
     selection_table,
     task_names,
 )
@@ -96,6 +98,7 @@ def sections(
     """
     rows = entries(findings.measurements)
     others = [item for item in findings.measurements if item.part == OTHER]
+    drawn = {name for found in compared for name in (found.comparison.name, found.comparison.truth_name)}
     found = [
         *_accuracy(rows, part),
         *_other_parts(others, part),
@@ -104,7 +107,7 @@ def sections(
         *_training(findings.training_runs),
         *_agreement(compared),
         *_approximation(findings.approximations),
-        *_chosen(findings, affinities),
+        *_chosen(findings, affinities, drawn),
         *_origins(findings),
         *_provenance(findings),
         *_absent(findings, compared),
@@ -241,18 +244,24 @@ def _approximation(approximations: Sequence[Approximation]) -> Iterator[Section]
         )
 
 
-def _chosen(findings: Findings, affinities: Sequence[Affinity]) -> Iterator[Section]:
+def _chosen(
+    findings: Findings, affinities: Sequence[Affinity], compared: Collection[str]
+) -> Iterator[Section]:
+    """Selections, then scores and affinities; scores of estimates beside a truth are drawn with it."""
     if findings.selections:
         chosen = selection_table(findings.selections, task_names(findings.results))
         yield Section("Selected tasks", tables=(chosen,))
     for item in affinities:
+        few = len(item.tasks) <= MAX_HEAT_TASKS
+        scores = (ensemble_chart(item),) if few and item.name not in compared else ()
         yield Section(
             f"Task affinity: {item.name}",
             (
                 "How a task's loss changes with another task in the training data. Blue helps, red harms.",
                 f"Mean over {item.subsets} subsets of {len(item.tasks)} tasks; cells without any are empty.",
             ),
-            charts=(affinity_chart(item),) if len(item.tasks) <= MAX_HEAT_TASKS else (),
+            tables=(ensemble_table(item),),
+            charts=(*scores, *((affinity_chart(item),) if few else ())),
             data=(affinity_table(item),),
         )
 
