@@ -113,6 +113,14 @@ def test_correct_format_is_the_presence_of_the_prefix(checker: str) -> None:
         ({"reasoning_completion": "So", "finish_reason": "stop"}, None),
         ({"reasoning_completion": "So", "finish_reason": "length", "reasoning_finish_reason": "stop"}, True),
         ({"reasoning_completion": "So", "finish_reason": "stop", "reasoning_finish_reason": "length"}, False),
+        (
+            {
+                "reasoning_completion": "So",
+                "finish_reason": "content_filter",
+                "reasoning_finish_reason": "stop",
+            },
+            False,
+        ),
     ],
 )
 def test_complete_is_about_the_text_with_the_rationale(fields: dict[str, str], complete: bool | None) -> None:

@@ -40,7 +40,7 @@ def arguments(served: FaultyServer, completions: int) -> list[object]:
         "limit": min(completions, QUESTIONS),
         "base-url": served.base_url,
         "concurrency": CONCURRENCY,
-        "timeout": 1.0,
+        "timeout": 1.5,
         "max-retries": 30,
         "max-backoff": 0.2,
     }

@@ -256,8 +256,9 @@ def test_a_torn_line_is_named(served: Platform, saved_dir: Path) -> None:
 
 
 def test_a_dry_run_sends_nothing(served: Platform, saved_dir: Path) -> None:
-    result: TrainResult = train(config(served, saved_dir, dry_run=True))
+    result: TrainResult = train(config(served, saved_dir, dry_run=True, epochs=2))
     assert result.plan is not None
+    assert result.plan["tokens"] == (19 + 27) * 10 // 4 * 2
     assert result.plan["state"] == "new"
     assert served.asked == []
     assert not (saved_dir / "model_metadata").exists()

@@ -95,6 +95,18 @@ def test_files_that_hold_no_key(key_file: Path, tmp_path: Path) -> None:
         server_access(None, None, key_file)
 
 
+@pytest.mark.parametrize(
+    "url", ["", "localhost:8000", "ftp://ann:pw@h", "http://", "http://[::1", "http://h:99999/v1"]
+)
+def test_what_is_no_address_is_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    with pytest.raises(UsageError, match="--base-url: is no address of a server; give one such as") as caught:
+        server_access(url)
+    assert "pw" not in str(caught.value)
+    monkeypatch.setenv("OPENAI_BASE_URL", url)
+    assert server_access(ELSEWHERE).key == ""
+
+
 @pytest.mark.parametrize("url", ["http://ann:pw@h/v1", "http://ann@h/v1", "http://h/v1?api-key=sk-1"])
 def test_an_address_with_a_secret_is_refused(url: str) -> None:
     with pytest.raises(UsageError, match="--base-url: holds a name, a password or a query") as caught:

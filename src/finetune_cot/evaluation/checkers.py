@@ -80,6 +80,8 @@ def _rules(checker: str) -> Rules:
 
 
 def _is_complete(completion: Completion) -> bool | None:
+    if completion.finish_reason == "content_filter":  # an answer may be cut off where it is long enough
+        return False
     two_steps = completion.reasoning_completion is not None
     reason = completion.reasoning_finish_reason if two_steps else completion.finish_reason
     return None if reason is None else reason == "stop"

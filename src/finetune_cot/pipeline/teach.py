@@ -70,7 +70,7 @@ class TeachResult:
     distinct_rate: float = 0.0
     """Of the completions that there are, those with a rationale of their own."""
     incomplete: Mapping[str, int] = field(default_factory=dict)
-    """Completions whose rationale was cut off, by finish reason; of everything requested."""
+    """Completions that were cut off, by finish reason; of everything requested."""
     cached_tokens: int = 0
     """Of the tokens read, those from the server's cache."""
     reasoning_tokens: int = 0
@@ -263,7 +263,9 @@ def _rationale(completion: Completion) -> tuple[int, str]:
 
 
 def _cut_off(completion: Completion) -> str | None:
-    """Why a rationale ends where it does, unless it is whole or nothing is known."""
+    """Why a rationale ends where it does, or a filter an answer, unless it is whole or nothing is known."""
+    if completion.finish_reason == "content_filter":
+        return completion.finish_reason
     two_steps = completion.reasoning_completion is not None
     reason = completion.reasoning_finish_reason if two_steps else completion.finish_reason
     return None if reason == "stop" else reason

@@ -32,6 +32,7 @@ from finetune_cot.pipeline.progress import say
 from finetune_cot.pipeline.train_result import TrainResult
 from finetune_cot.prompts.templates import answer_prefixes
 from finetune_cot.teachers.access import Access, server_access
+from finetune_cot.teachers.asking import CHARACTERS_PER_TOKEN
 from finetune_cot.teachers.client import error_line
 from finetune_cot.teachers.server_files import JobState, ServerFiles, server_files
 
@@ -62,6 +63,8 @@ class _Order:
     access: Access
     wanted: Mapping[str, Any]
     """What tells a job from another."""
+    tokens: int
+    """About, that it is trained on in all epochs."""
 
     @property
     def run(self) -> str:
@@ -138,7 +141,14 @@ def _order(config: TrainConfig) -> _Order:
             "epochs": config.epochs,
             "seed": config.seed + config.run,
         },
+        tokens=sum(map(_characters, rows)) // CHARACTERS_PER_TOKEN * config.epochs,
     )
+
+
+def _characters(row: Mapping[str, Any]) -> int:
+    """Length of a line's texts."""
+    turns = row.get("messages")
+    return sum(len(turn["content"]) for turn in turns) if turns else len(row["prompt"] + row["completion"])
 
 
 def _template(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -272,6 +282,8 @@ def _planned(order: _Order, job: PlatformJob | None) -> TrainResult:
         "server": order.access.base_url,
         "template": order.student.template,
         "upload": str(order.data_path),
+        "tokens": order.tokens,
+        "cost": "unknown; no table tells what a token of training costs",
         "state": job.status if job else "new",
         "files": [str(order.student_path)],
     }

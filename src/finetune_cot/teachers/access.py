@@ -9,7 +9,7 @@ import re
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from finetune_cot.errors import UsageError
 
@@ -65,10 +65,10 @@ def server_access(
         key_file: File that holds the key.
 
     Raises:
-        UsageError: the key is not there, others can read its file, or the address holds a password.
+        UsageError: the key is not there, others can read its file, or the address is none, or holds a secret.
     """
-    url = (base_url or OPENAI_URL).rstrip("/")
-    parts = urlsplit(url)
+    url = (OPENAI_URL if base_url is None else base_url).rstrip("/")
+    parts = _parts(url)
     if parts.username or parts.password or parts.query:
         raise UsageError(
             "holds a name, a password or a query",
@@ -93,9 +93,22 @@ def server_access(
     return Access(url, key, API_KEY)
 
 
+def _parts(url: str) -> SplitResult:
+    scheme, host, _ = _origin(url)
+    if scheme not in ("http", "https") or not host:  # it is not repeated, as it may hold a password
+        remedy = "give one such as http://localhost:8000/v1, or leave it out for OpenAI"
+        raise UsageError("is no address of a server", where="--base-url", remedy=remedy)
+    return urlsplit(url)
+
+
 def _origin(url: str) -> tuple[str, str | None, int | None]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+    """Scheme, host and port; without a host where it is no address."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return "", None, None
+    return parts.scheme, parts.hostname, port or {"https": 443, "http": 80}.get(parts.scheme)
 
 
 def _named_key(variable: str) -> str:

@@ -1,6 +1,7 @@
 """The SDK's client of a server, made in one place, and the server's errors in one line."""
 
 import os
+import socket
 from typing import Any, TypeVar
 
 import openai
@@ -68,6 +69,8 @@ def _connection_failure(error: openai.APIConnectionError) -> str:
         cause = cause.__cause__
     if isinstance(cause, TimeoutError):
         return "no answer in time"
+    if isinstance(cause, socket.gaierror):
+        return f"connection failed: {cause.strerror}"
     if isinstance(cause, OSError) and cause.errno:
         return f"connection failed: {os.strerror(cause.errno)}"
     return f"connection failed: {str(cause) or type(cause).__name__}"

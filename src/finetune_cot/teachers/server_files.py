@@ -11,10 +11,10 @@ import openai
 from finetune_cot.errors import TeacherError
 from finetune_cot.teachers.access import Access
 from finetune_cot.teachers.client import blocking_client, refusal
+from finetune_cot.teachers.retries import backoff, seconds_to_wait
 
 Purpose = Literal["batch", "fine-tune"]
 
-_LONGEST_PAUSE = 30.0
 _OPEN = (openai.APIConnectionError, openai.InternalServerError, openai.ConflictError)
 """Errors after which what was asked for may have been made all the same."""
 
@@ -201,5 +201,5 @@ def _first(listed: Callable[[], Iterable[Any]], is_it: Callable[[Any], bool]) ->
 
 
 def _pause(error: openai.APIError, number: int) -> float:
-    told = error.response.headers.get("retry-after", "") if isinstance(error, openai.APIStatusError) else ""
-    return float(told) if told.isdecimal() else min(0.5 * 2**number, _LONGEST_PAUSE)
+    told = seconds_to_wait(error.response.headers) if isinstance(error, openai.APIStatusError) else None
+    return backoff(number + 1) if told is None else told
