@@ -65,8 +65,7 @@ def test_processes_that_a_launcher_started(two_gpus: None) -> None:
 @pytest.mark.parametrize(
     ("options", "world", "message"),
     [
-        ({"strategy": "deepspeed_stage_2"}, 2, "--strategy deepspeed_stage_2: DeepSpeed .*fsdp"),
-        ({"strategy": "fsdp"}, 1, "--strategy fsdp: divides the weights between several devices"),
+        ({"strategy": "fsdp"}, 1, "--strategy fsdp: divides a training between several devices"),
         ({"strategy": "fsdp", "method": "adapter"}, 2, "cannot divide the weights of --method adapter"),
         ({"strategy": "fsdp", "method": "qlora"}, 2, "cannot divide the weights of --method qlora"),
         (
@@ -81,6 +80,29 @@ def test_processes_that_a_launcher_started(two_gpus: None) -> None:
 def test_strategies_that_cannot_be(options: dict[str, object], world: int, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         check_strategy(TrainConfig(**options), world)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"strategy": "deepspeed_stage_3"}, "divides the weights too.*give --strategy fsdp"),
+        ({"method": "qlora"}, "cannot divide the weights of --method qlora"),
+        ({"precision": "bf16-true"}, "is not for --precision bf16-true; try 32-true, bf16-mixed"),
+        ({"accumulate": 2}, "takes a step after every batch; leave out --accumulate"),
+        ({"devices": ("0", "cuda:2")}, "needs GPUs that are numbered from 0; set CUDA_VISIBLE_DEVICES"),
+    ],
+)
+def test_what_deepspeed_cannot_do(
+    options: dict[str, object], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = TrainConfig(**({"strategy": "deepspeed_stage_2"} | options))  # type: ignore[arg-type]
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UsageError, match="package deepspeed, which is not installed; run: pip install"):
+        check_strategy(config, 2)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+    with pytest.raises(UsageError, match=message):
+        check_strategy(config, 2)
+    check_strategy(TrainConfig(strategy="deepspeed_stage_2", devices=("cuda:0", "1")), 2)
 
 
 @pytest.mark.parametrize(

@@ -225,7 +225,7 @@ def test_a_plan_writes_nothing(config: TrainConfig) -> None:
         ({"precision": "16-mixed"}, UsageError, "--precision: 16-mixed needs a GPU.*bf16-mixed"),
         ({"precision": "16"}, UsageError, "--precision: 16-mixed needs a GPU"),
         ({"precision": "16-true"}, UsageError, "--precision: 16-true needs a GPU"),
-        ({"strategy": "fsdp"}, UsageError, "--strategy fsdp: divides the weights between several devices"),
+        ({"strategy": "fsdp"}, UsageError, "--strategy fsdp: divides a training between several devices"),
         ({"precision": "transformer-engine"}, UsageError, "--precision: .* needs an NVIDIA GPU"),
         ({"train_lora": True, "method": "full"}, UsageError, "--train-lora: contradicts"),
         ({"task_idxes": (7,)}, UsageError, "--task-idxes: there is no task 7"),

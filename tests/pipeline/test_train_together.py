@@ -75,6 +75,21 @@ def assert_close(saved_dir: Path, other: Path) -> None:
             torch.testing.assert_close(weight, expected[name], rtol=0, atol=1e-5)
 
 
+def stop_after_3_steps(line: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begin a training in this process."""
+    save = Checkpoints._save_last
+
+    def save_and_stop(self: Checkpoints, trainer: object, module: object) -> None:
+        save(self, trainer, module)  # type: ignore[arg-type]
+        if trainer.global_step == 3:  # type: ignore[attr-defined]
+            raise StopError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Checkpoints, "_save_last", save_and_stop)
+        with pytest.raises(StopError):
+            main(line)
+
+
 @pytest.fixture
 def classifying(tiny_llama_dir: Path, tmp_path: Path) -> Callable[[str], list[str]]:
     """Makes a command line that trains a classifier."""
@@ -106,17 +121,7 @@ def test_two_processes_train_what_one_trains(
     assert any(reason in error["error"]["message"] for reason in reasons), error  # type: ignore[index]
     shutil.copytree(tmp_path / "killed", tmp_path / "from_two")
 
-    save = Checkpoints._save_last
-
-    def save_and_stop(self: Checkpoints, trainer: object, module: object) -> None:
-        save(self, trainer, module)  # type: ignore[arg-type]
-        if trainer.global_step == 3:  # type: ignore[attr-defined]
-            raise StopError
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Checkpoints, "_save_last", save_and_stop)
-        with pytest.raises(StopError):
-            main(command("from_one"))
+    stop_after_3_steps(command("from_one"), monkeypatch)
     shutil.copytree(tmp_path / "from_one", tmp_path / "sharded_from_one")
 
     first, second = srun(
@@ -157,6 +162,40 @@ def test_two_processes_train_what_one_trains(
     assert_close(tmp_path / "from_two", tmp_path / "one")
     left = {path.name for path in (tmp_path / "two").rglob("*") if path.name.startswith(".")}
     assert left == set()
+
+
+@pytest.mark.slow
+def test_deepspeed_trains_what_one_process_trains(
+    command: Callable[..., list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None
+) -> None:
+    pytest.importorskip("deepspeed")
+
+    def line(saved: str, *words: str) -> list[str]:
+        return command(saved, "--accumulate=1", *words)
+
+    zero = "--strategy=deepspeed_stage_2"
+    assert main(line("one")) == 0
+    assert main(line("full", "--method=full")) == 0
+    assert torchrun(DYING, tmp_path, *line("killed", zero)).returncode != 0
+    shutil.copytree(tmp_path / "killed", tmp_path / "from_two")
+    stop_after_3_steps(line("from_one"), monkeypatch)
+    first, second = srun(
+        EACH,
+        lines(
+            line("two", zero),
+            line("killed", zero),
+            line("from_one", zero),
+            line("stage_1", "--strategy=deepspeed_stage_1"),
+            line("divided_full", zero, "--method=full"),
+        ),
+    )
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
+    assert [run["resumed"] for run in results(first)] == [False, True, True, False, False]
+    assert second.stdout == ""
+    assert main(line("from_two")) == 0
+    for name in ("two", "killed", "from_one", "stage_1", "from_two"):
+        assert_close(tmp_path / name, tmp_path / "one")
+    assert_close(tmp_path / "divided_full", tmp_path / "full")
 
 
 def _outcome(saved_dir: Path) -> str:

@@ -3,7 +3,9 @@
 from pathlib import Path
 
 from finetune_cot.config import shared
+from finetune_cot.config.checks import not_negative
 from finetune_cot.config.options import command_config, option
+from finetune_cot.config.training import METHODS
 
 
 @command_config
@@ -11,8 +13,17 @@ class ExportHfConfig:
     """A checkpoint becomes a model directory that plain transformers or PEFT loads."""
 
     load_model_dir: Path | None = option(
-        None, "Checkpoint to export; by default the one trained last.", values="saved_models"
+        None,
+        "Checkpoint to export; by default the one trained last, of those that the following options name.",
+        values="saved_models",
     )
+    model_key: str | None = option(None, "Model that was trained.", values="model_keys")
+    finetune_key: str | None = option(
+        None, "Data that it was trained on.", values="finetune_keys", aliases=("--dataset-key",)
+    )
+    train_key: str | None = option(None, "Way of training of the student.")
+    method: str | None = option(None, "What was trained.", choices=METHODS)
+    run: int | None = option(None, "Number of the run, from 0.", check=not_negative)
     merged: bool = option(
         True,
         "Merge the adapter into the base model; --no-merged keeps it apart, as bottleneck adapters are.",

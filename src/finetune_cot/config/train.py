@@ -42,7 +42,8 @@ class TrainConfig(ServerOptions, EngineOptions, TaskOptions, TrainingOptions):
     )
     strategy: str = option(
         "auto",
-        "How several devices train one model: ddp (auto), each with a whole copy, or fsdp, each with a part.",
+        "How several devices train one model: ddp (auto), each with a whole copy; fsdp, each with a part;"
+        " or by DeepSpeed, each with a part of the optimizer's state.",
         choices=STRATEGIES,
     )
     num_nodes: int | None = option(

@@ -1,6 +1,7 @@
 """What can be refused before a model is loaded: number formats, and what a training starts from."""
 
 import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -53,27 +54,60 @@ def check_strategy(config: TrainConfig, world: int) -> None:
     Raises:
         UsageError: names the option.
     """
-    strategy, wrong, remedy = config.strategy, None, "give --strategy fsdp, which divides the same"
-    if strategy.startswith("deepspeed"):
-        there = importlib.util.find_spec("deepspeed") is not None
-        wrong = "keeps files that no run here can be taken up from" if there else "is not installed"
-        wrong = f"DeepSpeed {wrong}"
-    elif strategy == "fsdp" and world == 1:
-        wrong, remedy = "divides the weights between several devices", "see --devices"
-    elif strategy == "fsdp" and config.method not in ("lora", "full"):
-        wrong, remedy = f"cannot divide the weights of --method {config.method}", "give --strategy ddp"
-    elif strategy == "fsdp" and config.optimizer not in ("adamw", "sgd"):
-        wrong, remedy = f"cannot divide the state of --optimizer {config.optimizer}", "give adamw or sgd"
-    elif strategy == "fsdp" and config.precision not in _SHARDED_PRECISIONS:
-        wrong, remedy = f"is not for --precision {config.precision}", f"try {', '.join(_SHARDED_PRECISIONS)}"
-    if wrong:
-        raise UsageError(wrong, where=f"--strategy {strategy}", remedy=remedy)
+    if config.strategy.startswith(("fsdp", "deepspeed")):
+        _check_dividing(config, world)
     if config.batch_size < world:
         raise UsageError(
             f"{config.batch_size} samples cannot be shared by {world} devices",
             where="--batch-size",
             remedy="it counts the samples of all devices together",
         )
+
+
+def _check_dividing(config: TrainConfig, world: int) -> None:
+    """Refuse what cannot be divided between devices, by FSDP or by DeepSpeed."""
+    by_deepspeed = config.strategy.startswith("deepspeed")
+    precisions = ("32-true", "bf16-mixed") if by_deepspeed else _SHARDED_PRECISIONS
+    refusals = {
+        "divides a training between several devices": (world == 1, "see --devices"),
+        "needs the package deepspeed, which is not installed": (
+            by_deepspeed and importlib.util.find_spec("deepspeed") is None,
+            "run: pip install 'finetune-cot[deepspeed]'; or give --strategy fsdp",
+        ),
+        "divides the weights too, and its files are none that a run here could be taken up from": (
+            config.strategy == "deepspeed_stage_3",
+            "give --strategy fsdp, which divides the same",
+        ),
+        f"cannot divide the weights of --method {config.method}": (
+            config.method not in ("lora", "full"),
+            "give --strategy ddp",
+        ),
+        f"cannot divide the state of --optimizer {config.optimizer}": (
+            config.optimizer not in ("adamw", "sgd"),
+            "give adamw or sgd",
+        ),
+        f"is not for --precision {config.precision}": (
+            config.precision not in precisions,
+            f"try {', '.join(precisions)}{'; or give --strategy fsdp' if by_deepspeed else ''}",
+        ),
+        "needs GPUs that are numbered from 0": (
+            by_deepspeed and not _first_devices(config.devices),
+            f"set CUDA_VISIBLE_DEVICES, and give --devices {world}",
+        ),
+        "takes a step after every batch": (
+            by_deepspeed and config.accumulate > 1,
+            "leave out --accumulate, or give --strategy fsdp",
+        ),
+    }
+    for what, (is_wrong, remedy) in refusals.items():
+        if is_wrong:
+            raise UsageError(what, where=f"--strategy {config.strategy}", remedy=remedy)
+
+
+def _first_devices(devices: Sequence[str]) -> bool:
+    """Whether devices are CPUs, so many of them, or GPUs from the first one on."""
+    numbers = [name.rpartition(":")[2] for name in devices]
+    return len(devices) < 2 or "cpu" in devices or numbers == [str(number) for number in range(len(devices))]
 
 
 def check_method(config: ModelOptions) -> None:

@@ -29,6 +29,7 @@ from finetune_cot.training.loggers import make_logger
 from finetune_cot.training.module import FineTuning
 from finetune_cot.training.settings import Processes, TrainingOutcome, TrainingSettings
 from finetune_cot.training.sharded_strategy import ShardedStrategy
+from finetune_cot.training.zero_strategy import ZeroStrategy, quiet_deepspeed
 
 
 def fine_tune(
@@ -67,7 +68,13 @@ def fine_tune(
     module = FineTuning(model, settings, total_steps(len(train), settings), train_batches)
     dev_batches = SortedBatches(dev, settings.inference_batch_size, pad_token_id, part) if dev else None
     last = folder / LAST
-    with _quiet(), _interruptible(), _out_of_memory_told(), _loss_of_others_told(processes.world):
+    with (
+        _quiet(),
+        quiet_deepspeed() if settings.strategy.startswith("deepspeed") else contextlib.nullcontext(),
+        _interruptible(),
+        _out_of_memory_told(),
+        _loss_of_others_told(processes.world),
+    ):
         if settings.gradient_checkpointing:
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         trainer = _trainer(settings, folder, log, report)
@@ -117,6 +124,9 @@ def _trainer(
 def _strategy(settings: TrainingSettings) -> Any:
     if settings.strategy == "fsdp":
         return ShardedStrategy(settings.processes.world)
+    if settings.strategy.startswith("deepspeed"):
+        stage = int(settings.strategy.rpartition("_")[2])
+        return ZeroStrategy(stage, on_cpu=settings.device == "cpu")
     return settings.strategy if settings.processes.world > 1 else "auto"
 
 
