@@ -23,6 +23,7 @@ def test_a_manifest_says_what_made_an_artifact(tmp_path: Path) -> None:
     assert manifest.outputs == {"weights": "cd"}
     assert {"finetune_cot", "python", "torch", "transformers"} <= manifest.versions.keys()
     assert manifest.seconds >= 0
+    assert 0 <= (manifest.cpu_seconds or 0) < 60
     assert 10 * 2**20 < manifest.peak_memory_bytes <= peak_memory_bytes()
     assert manifest.started.endswith("+00:00")
     write_manifest(tmp_path / "manifest.json", manifest)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from finetune_cot.artifacts.manifest import read_manifest, sidecar, start, write_manifest
+from finetune_cot.artifacts.manifest import Manifest, read_manifest, sidecar, start, write_manifest
 from finetune_cot.config.replay import read_config_file
 from finetune_cot.errors import ArtifactError
 from finetune_cot.reporting.findings import Made
@@ -13,6 +13,7 @@ from finetune_cot.reporting.provenance import (
     made_completions,
     provenance_table,
     read_made,
+    time_table,
     token_table,
     version_table,
 )
@@ -64,3 +65,17 @@ def test_dollars_are_told_where_a_server_was_asked(teacher: str, cost: float | N
     made = Made("c", start("teach", {"teacher": teacher}).manifest(cost=cost), "c")
     (row,) = cost_table([made], []).rows
     assert row[4].text == text
+
+
+def test_time_is_summed_by_command_and_a_run_counts_once() -> None:
+    def manifest(command: str, **values: object) -> Manifest:
+        return replace(start(command, {}).manifest(), **values)  # type: ignore[arg-type]
+
+    built = manifest("build-finetune-data", seconds=2.0, cpu_seconds=1.5)
+    trained = manifest("train", seconds=10.0, cpu_seconds=3.0, gpu="some GPU", started="a")
+    older = manifest("train", seconds=5.0, cpu_seconds=None, started="b")
+    every = [Made(str(place), item, "") for place, item in enumerate((built, built, trained, older))]
+    assert [[cell.value for cell in row] for row in time_table(every).rows] == [
+        ["build-finetune-data", 1, 2.0, 1.5, None, ""],
+        ["train", 2, 15.0, 3.0, 10.0, "some GPU"],
+    ]

@@ -1,5 +1,6 @@
 """Manifests: what made an artifact, from what, with what versions, and at what cost."""
 
+import os
 import platform
 import resource
 import sys
@@ -38,6 +39,10 @@ class Manifest:
     peak_memory_bytes: int
     cost: float | None = None
     """US dollars that the artifact has cost in all, by earlier runs too; None where that is not known."""
+    cpu_seconds: float | None = None
+    """Seconds that all cores together worked; None where an older version did not measure them."""
+    gpu: str | None = None
+    """Name of the GPU that the command used."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,7 @@ class RunningCommand:
     config: Mapping[str, Any]
     started: datetime
     clock: float
+    cpu_clock: float
 
     def manifest(
         self,
@@ -68,6 +74,8 @@ class RunningCommand:
             seconds=round(self.seconds, 3),
             peak_memory_bytes=peak_memory_bytes(),
             cost=cost,
+            cpu_seconds=round(_cpu_seconds() - self.cpu_clock, 3),
+            gpu=_gpu(),
         )
 
     @property
@@ -78,13 +86,25 @@ class RunningCommand:
 
 def start(command: str, config: Mapping[str, Any]) -> RunningCommand:
     """Start the clock of a command."""
-    return RunningCommand(command, config, datetime.now(UTC), time.perf_counter())
+    return RunningCommand(command, config, datetime.now(UTC), time.perf_counter(), _cpu_seconds())
 
 
 def peak_memory_bytes() -> int:
     """Largest resident memory of this process so far."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _cpu_seconds() -> float:
+    """Of this process and of the children that it waited for."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def _gpu() -> str | None:
+    """The GPU that this process uses; only a command that has loaded torch can use any."""
+    torch = sys.modules.get("torch")
+    return torch.cuda.get_device_name() if torch is not None and torch.cuda.is_initialized() else None
 
 
 def to_dict(manifest: Manifest) -> dict[str, Any]:

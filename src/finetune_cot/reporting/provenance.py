@@ -103,6 +103,34 @@ def cost_table(every: Iterable[Made], measurements: Iterable[Measurement]) -> Ta
     )
 
 
+def time_table(every: Iterable[Made]) -> Table:
+    """Time by command; what one run left in several files counts once."""
+    runs = {
+        (item.manifest.command, item.manifest.started, item.manifest.seconds): item.manifest for item in every
+    }
+    by_command: dict[str, list[Manifest]] = {}
+    for manifest in runs.values():
+        by_command.setdefault(manifest.command, []).append(manifest)
+    return table(
+        "time",
+        ["command", "runs", "seconds", "cpu_seconds", "gpu_seconds", "gpu"],
+        (
+            [
+                *(command, len(made), _seconds(item.seconds for item in made)),
+                _seconds(item.cpu_seconds for item in made),
+                _seconds(item.seconds if item.gpu else None for item in made),
+                ", ".join(sorted({item.gpu for item in made if item.gpu})),
+            ]
+            for command, made in by_command.items()
+        ),
+        headings=["command", "runs", "seconds", "CPU seconds", "GPU seconds", "GPU"],
+        notes=[
+            "CPU seconds: of all cores together. GPU seconds: wall time of the runs that used one.",
+            "Of an artifact that took several runs the last one counts.",
+        ],
+    )
+
+
 def token_table(measurements: Iterable[Measurement]) -> Table:
     """Tokens that each model read and wrote, where the files tell."""
     totals: dict[tuple[str, str], list[int]] = {}
@@ -119,6 +147,12 @@ def token_table(measurements: Iterable[Measurement]) -> Table:
         headings=["model", "method", "n", "tokens read", "tokens written"],
         notes=["n: completions."],
     )
+
+
+def _seconds(every: Iterable[float | None]) -> Cell:
+    """The sum of what is known; nothing where nothing is."""
+    known = [seconds for seconds in every if seconds is not None]
+    return Cell(sum(known), f"{sum(known):.1f}") if known else Cell(None, "")
 
 
 def _dollars(manifest: Manifest) -> Cell:

@@ -38,7 +38,13 @@ from finetune_cot.reporting.findings import Approximation, Findings, Measurement
 from finetune_cot.reporting.lengths import MAX_LINES, lengths_charts, lengths_table
 from finetune_cot.reporting.model_names import family
 from finetune_cot.reporting.naming import naming
-from finetune_cot.reporting.provenance import cost_table, provenance_table, token_table, version_table
+from finetune_cot.reporting.provenance import (
+    cost_table,
+    provenance_table,
+    time_table,
+    token_table,
+    version_table,
+)
 from finetune_cot.reporting.published_figures import (
     paper_lines,
     paper_students,
@@ -270,7 +276,9 @@ def _provenance(findings: Findings) -> Iterator[Section]:
     if findings.made:
         tokens = token_table(findings.measurements)
         costs = cost_table(findings.made, findings.measurements)
-        yield Section("Cost and time", tables=((tokens,) if tokens.rows else ()) + (costs,))
+        yield Section(
+            "Cost and time", tables=(*((tokens,) if tokens.rows else ()), time_table(findings.made), costs)
+        )
         yield Section(
             "Where it comes from", tables=(provenance_table(findings.made), version_table(findings.made))
         )
