@@ -1,4 +1,4 @@
-"""What README.md and the pages of docs/ tell people to type can be typed."""
+"""What README.md and the pages of docs/ tell people to type can be typed; their links lead somewhere."""
 
 import re
 import shlex
@@ -7,34 +7,29 @@ from pathlib import Path
 import pytest
 
 from finetune_cot.cli.main import COMMANDS, main
+from tests.documented import PAGES, ROOT, name_of, typed_lines
 
-ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = [
-    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
-    *sorted((ROOT / "docs").rglob("*.md")),
-]
-TEXT = "\n".join(re.sub(r"\\\n\s*", "", page.read_text(encoding="utf-8")) for page in PAGES)
-"""Lines that go on after a backslash are one."""
-COMMAND_LINES = [
-    *re.findall(r"^ {4,}(?:srun )?(?:torchrun .*-m )?((?:ftcot|finetune_cot) .+)$", TEXT, re.MULTILINE),
-    *re.findall(r"`(ftcot [a-z -]+ --[^`\n]+)`", TEXT),
-]
+LINKED_PAGES = [*PAGES, ROOT / "SECURITY.md", ROOT / "examples" / "README.md"]
+COMMAND_LINES = sorted({line for page in PAGES for line in typed_lines(page) if "--help" not in line})
 
 
 def test_every_command_is_named() -> None:
     assert all(re.search(rf"`ftcot {name}|ftcot {name}$", README, re.MULTILINE) for name in COMMANDS)
 
 
-@pytest.mark.parametrize("line", [*COMMAND_LINES, "ftcot demo"])
+@pytest.mark.parametrize("line", COMMAND_LINES)
 def test_command_lines_have_options_that_exist(line: str, capsys: pytest.CaptureFixture[str]) -> None:
-    words = shlex.split(re.sub(r"\$\w+", "1", line), comments=True)[1:]
+    typed = re.split(r"(?:\bftcot|-m finetune_cot) ", line)[-1]
+    words = shlex.split(
+        re.sub(r"\$\w+", "1", re.split(r" \||;", typed.replace("$OPTIONS", ""))[0]), comments=True
+    )
     # A config file that is missing is told of only after every option was understood.
     assert main([*words, "--config", "missing.toml"]) == 2
     assert capsys.readouterr().err.startswith("ftcot: missing.toml: cannot be read")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", LINKED_PAGES, ids=name_of)
 def test_links_and_pictures_are_there(page: Path) -> None:
     links = re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8"))
     assert all((page.parent / link).exists() for link in links if not link.startswith("http"))

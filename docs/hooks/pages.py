@@ -1,4 +1,4 @@
-"""Pages of the site that are made of files elsewhere: README, contributing, changelog, decisions, library."""
+"""Pages of the site that are made of files elsewhere: README, examples, changelog, decisions, library, ..."""
 
 import re
 from pathlib import Path
@@ -8,6 +8,7 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = {
+    "examples.md": "examples/README.md",
     "index.md": "README.md",
     "contributing.md": "CONTRIBUTING.md",
     "changelog.md": "CHANGELOG.md",
@@ -30,7 +31,8 @@ def on_page_markdown(markdown: str, **_: object) -> str:
     """Turn links that lead from file to file in the repository into links of the site."""
     for page, source in COPIED.items():
         markdown = re.sub(rf"\]\((?:\.\./)?{re.escape(source)}", f"]({page}", markdown)
-    return re.sub(r"\]\((?:docs/)?decisions/\)", "](decisions/index.md)", markdown).replace("](docs/", "](")
+    markdown = re.sub(r"\]\((?:docs/)?decisions/\)", "](decisions/index.md)", markdown)
+    return re.sub(r"\]\((?:\.\./)?docs/", "](", markdown)
 
 
 def _decisions() -> str:
