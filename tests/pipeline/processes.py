@@ -11,8 +11,6 @@ from lightning.fabric.plugins.environments.lightning import find_free_network_po
 
 Done = subprocess.CompletedProcess[str]
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
-_ALONE = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "MASTER_"))}
-ENVIRONMENT = _ALONE | {"OMP_NUM_THREADS": "1"}
 EACH = """
 import json, sys
 from finetune_cot.cli.main import main
@@ -23,12 +21,18 @@ for line in json.loads(sys.argv[1]):
 """Runs the command lines of a list one after another."""
 
 
+def environment() -> dict[str, str]:
+    """That of this process, without what a launcher told it."""
+    told = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "MASTER_"))}
+    return told | {"OMP_NUM_THREADS": "1"}
+
+
 def torchrun(script: str, folder: Path, *words: str) -> Done:
     """Run a script in two processes of torchrun, whose own files go to the folder too."""
     path = folder / "script.py"
     path.write_text(script)
-    line, environment = [*TORCHRUN, str(path), *words], ENVIRONMENT | {"TMPDIR": str(folder)}
-    return subprocess.run(line, env=environment, capture_output=True, text=True, timeout=300)
+    line, own = [*TORCHRUN, str(path), *words], environment() | {"TMPDIR": str(folder)}
+    return subprocess.run(line, env=own, capture_output=True, text=True, timeout=300)
 
 
 def srun(script: str, *words: str) -> list[Done]:
@@ -43,7 +47,7 @@ def srun(script: str, *words: str) -> list[Done]:
     tasks = [
         subprocess.Popen(
             line,
-            env=ENVIRONMENT | job | {"SLURM_PROCID": rank, "SLURM_LOCALID": rank},
+            env=environment() | job | {"SLURM_PROCID": rank, "SLURM_LOCALID": rank},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -1,6 +1,5 @@
 """The ``ftcot`` command: finds the subcommand, runs it, and turns errors into one line and an exit code."""
 
-import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -52,8 +51,6 @@ def entry() -> None:
 def main(arguments: Sequence[str]) -> int:
     """Run one command line; returns 0, 1 for a failed run, 2 for bad usage, 130 when interrupted."""
     from_shell = COMPLETION_VARIABLE in os.environ
-    # Where it is installed, PEFT imports it, and it tells of a kernel that nothing here asks for.
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     if from_shell:
         spread_completion(os.environ)
     words = spread_lists(arguments) or ["--help"]
