@@ -6,8 +6,6 @@ ROWS.jsonl are instruction data, such as Alpaca's (``instruction``, ``input``, `
 ``skill`` that says what kind of instruction a row is. Some rows are taken of the target skill and of the
 most frequent others. A model is trained once on all of them, a gradient is taken of every row, and from
 these it is estimated how well a model would do on the target if it were trained on any half of the skills.
-
-MEASURED
 """
 
 import argparse

@@ -5,8 +5,6 @@
 GSM8K holds a solution that a person wrote for each question. Two students are trained on the same questions:
 one on solution and answer, one on the answer alone, and both are asked the same questions of the test part.
 The data: ``ftcot data fetch gsm8k`` writes them to ``data/``; `$FTCOT_DATA_DIR` may name another folder.
-
-MEASURED
 """
 
 import argparse

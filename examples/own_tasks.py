@@ -6,8 +6,6 @@ Two tasks, leap years and sums of digits, each with questions, right answers and
 set: a file under ``OUT/data/dataset/`` that every command of ``ftcot`` takes by its key. A task says what its
 answers look like, and so how they are found in what a model writes. A model is trained on the rationales of
 70 % of the questions, and asked others.
-
-MEASURED
 """
 
 import argparse

@@ -6,8 +6,6 @@ A command of ``ftcot`` is a config and a function: ``ftcot train --epochs 2`` is
 ``train(TrainConfig(epochs=2))``. The config holds the options under their names, with ``_`` for ``-``; the
 function returns what ``--json`` prints, and raises an ``FtcotError`` where the command would print a line.
 What is written can be gone on with by either.
-
-MEASURED
 """
 
 import argparse
