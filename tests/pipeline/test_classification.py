@@ -18,7 +18,7 @@ from finetune_cot.config.report import ReportConfig
 from finetune_cot.config.select import SelectConfig
 from finetune_cot.config.teach import TeachConfig
 from finetune_cot.config.train import TrainConfig
-from finetune_cot.errors import ModelError, UsageError
+from finetune_cot.errors import DataError, ModelError, UsageError
 from finetune_cot.models.finetuned import load_finetuned
 from finetune_cot.pipeline.evaluate import evaluate
 from finetune_cot.pipeline.export_hf import export_hf
@@ -30,7 +30,7 @@ from finetune_cot.pipeline.train import train
 from finetune_cot.pipeline.trainable import load_trainable
 from finetune_cot.tasks.glue import label_space
 from finetune_cot.training.weights import read_weights, saved_weights
-from tests.glue_files import write_glue
+from tests.glue_files import ROWS, write_glue, write_rows
 from tests.pipeline.methods import CLASSIFYING as TRAINING
 from tests.pipeline.methods import ask_classifier, two_glue_tasks
 
@@ -114,6 +114,21 @@ def test_scores(options: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> 
     assert main(["evaluate", *arguments, *folders, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["accuracy"], told["metrics"]) == (None, pytest.approx(dict(found.metrics)))
+
+
+def test_both_validation_parts_of_mnli(options: dict[str, Any]) -> None:
+    """The other one is measured on by the same classifier, under a name of its own, and never trained on."""
+    folder = write_glue(options["data_dir"], ("mnli",)) / "glue" / "mnli"
+    options |= {"dataset_key": "glue/mnli"}
+    write_rows(folder / "validation_mismatched.jsonl", [ROWS["mnli"](number) for number in range(9)])
+    train(TrainConfig(**options, **{**TRAINING, "epochs": 1}))
+    matched, other = (
+        ask_classifier(options, task, finetune_key="glue/mnli") for task in ("mnli", "mnli_mismatched")
+    )
+    assert (matched.n, other.n, set(other.metrics)) == (8, 9, {"accuracy"})
+    assert (matched.dataset, other.dataset) == ("glue-mnli", "glue-mnli_mismatched")
+    with pytest.raises(DataError, match="there is nothing to train on"):
+        train(TrainConfig(**options | {"dataset_key": "glue/mnli_mismatched"}))
 
 
 def test_groups_of_samples_keep_their_own_labels(options: dict[str, Any]) -> None:

@@ -10,19 +10,7 @@ from finetune_cot.tasks.glue import GLUE, VALIDATION_FROM, glue_dataset, glue_ta
 from finetune_cot.tasks.reasoning import load_dataset
 from finetune_cot.tasks.sample import Sample
 from finetune_cot.tasks.splits import load_split
-from tests.glue_files import write_glue, write_rows
-
-SCHEMAS = {
-    "cola": (("sentence",), 2),
-    "sst2": (("sentence",), 2),
-    "mrpc": (("sentence1", "sentence2"), 2),
-    "qqp": (("question1", "question2"), 2),
-    "stsb": (("sentence1", "sentence2"), 1),
-    "mnli": (("premise", "hypothesis"), 3),
-    "qnli": (("question", "sentence"), 2),
-    "rte": (("sentence1", "sentence2"), 2),
-    "wnli": (("sentence1", "sentence2"), 2),
-}
+from tests.glue_files import SCHEMAS, write_glue, write_hub_copy, write_rows
 
 
 @pytest.mark.parametrize("task", GLUE)
@@ -51,7 +39,7 @@ def test_they_are_listed(tmp_path: Path) -> None:
 
 def test_a_sample_spelled_out(tmp_path: Path) -> None:
     write_glue(tmp_path, ("rte",))
-    assert glue_dataset("rte", tmp_path).samples[1] == Sample(
+    assert glue_dataset("glue/rte", tmp_path).samples[1] == Sample(
         1,
         "Ann has 1 apples.\nQuestion: Ann has pears. True or false?\nAnswer:",
         "not_entailment",
@@ -105,14 +93,12 @@ def test_from_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from huggingface_hub import constants
 
     write_glue(tmp_path, ("rte",))
-    repository = tmp_path / "nyu-mll" / "glue"
-    (repository / "mnli").mkdir(parents=True)
     parts = ("train", "validation_matched", "validation_mismatched")
-    for label, part in enumerate(parts):
-        row = {"premise": part, "hypothesis": "b", "label": label, "idx": 7}
-        write_rows(repository / "mnli" / f"{part}.jsonl", [row])
-    files = "".join(f"  - split: {part}\n    path: mnli/{part}.jsonl\n" for part in parts)
-    (repository / "README.md").write_text(f"---\nconfigs:\n- config_name: mnli\n  data_files:\n{files}---\n")
+    mnli = {
+        part: [{"premise": part, "hypothesis": "b", "label": label, "idx": 7}]
+        for label, part in enumerate(parts)
+    }
+    write_hub_copy(tmp_path, {"mnli": mnli})
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
@@ -121,5 +107,9 @@ def test_from_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (7, "train", "entailment"),
         (VALIDATION_FROM + 7, "validation_matched", "neutral"),
     ]
+    other = load_dataset("glue/mnli_mismatched", tmp_path)
+    assert [(sample.task, sample.texts[0]) for sample in other.samples] == [("mnli", "validation_mismatched")]
+    split = load_split(other, tmp_path)
+    assert (other.key, split.train, split.test) == ("glue-mnli_mismatched", (), (VALIDATION_FROM + 7,))
     with pytest.raises(DataError, match="GLUE's qnli is neither here nor on the Hugging Face hub"):
         load_dataset("glue/qnli", tmp_path)

@@ -26,8 +26,9 @@ from finetune_cot.prompts.templates import is_finetune, prompt_text, training_se
 from finetune_cot.tasks.catalog import DatasetSummary, list_datasets
 from finetune_cot.tasks.fetching import SOURCES, fetch_dataset
 from finetune_cot.tasks.generating import generate_bundled
+from finetune_cot.tasks.glue import GLUE, glue_keys, glue_task_of
 from finetune_cot.tasks.glue import TEMPLATE as CLASSIFY
-from finetune_cot.tasks.glue import glue_keys
+from finetune_cot.tasks.glue_fetching import fetch_glue
 from finetune_cot.tasks.importing import Columns, ImportKind, import_dataset
 from finetune_cot.tasks.instruction import read_instruction_data
 from finetune_cot.tasks.reasoning import load_dataset
@@ -183,13 +184,19 @@ def fetch_data(config: DataFetchConfig) -> FetchResult:
         DataError: it cannot be reached or is not as published, or another file is in the way.
         ArtifactError: the data folder cannot be written to.
     """
-    if config.dataset_key is None:
+    key = config.dataset_key
+    if key is None:
+        known = [*SOURCES, *(f"glue/{task}" for task in GLUE)]
         raise UsageError(
-            "no data set is named", where="data fetch", remedy=f"choose one of {', '.join(SOURCES)}"
+            "no data set is named", where="data fetch", remedy=f"choose one of {', '.join(known)}"
         )
     running = start("data fetch", to_plain(config))
-    report = fetch_dataset(config.dataset_key, config.data_dir, overwrite=config.overwrite)
-    _keep_manifest(running, config.data_dir, report.key, [report.path] if report.written else [], {})
+    if task := glue_task_of(key):
+        report = fetch_glue(task, config.data_dir, overwrite=config.overwrite)
+    else:
+        report = fetch_dataset(key, config.data_dir, overwrite=config.overwrite)
+    files = sorted(report.path.glob("*.jsonl")) if report.path.is_dir() else [report.path]
+    _keep_manifest(running, config.data_dir, report.key, files if report.written else [], {})
     return FetchResult(**asdict(report), seconds=running.seconds)
 
 

@@ -78,7 +78,8 @@ def fetch_dataset(
         ArtifactError: the data folder cannot be written to.
     """
     if key not in SOURCES:
-        raise UsageError(f"{key!r} is no published data set", remedy=f"choose one of {', '.join(SOURCES)}")
+        known = ", ".join((*SOURCES, "glue/<task>"))
+        raise UsageError(f"{key!r} is no published data set", remedy=f"choose one of {known}")
     source = source or SOURCES[key]
     rows, metadata = _download(source, data_dir, key)
     try:

@@ -1,7 +1,8 @@
 """The nine tasks of GLUE (Wang et al. 2019): one or two texts with a class, or with a score of similarity.
 
 They are read from ``<data_dir>/glue/<task>/{train,validation}.jsonl``, or from the Hugging Face hub. The
-labels of GLUE's test parts are not public, so that the validation part is what is measured on.
+labels of GLUE's test parts are not public, so that the validation part is what is measured on. MNLI has a
+second one, of texts from other sources than it is trained on: `MISMATCHED`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,6 +21,8 @@ from finetune_cot.tasks.tables import Row, read_tables
 HUB = "nyu-mll/glue"
 TEMPLATE = "classify"
 """Template of the samples: the text is read, and a label is chosen rather than written."""
+MISMATCHED = "mnli_mismatched"
+"""Name of MNLI's other validation part, which has no training part of its own."""
 VALIDATION_FROM = 1_000_000
 """First sample index of the validation part; no task has so many training samples."""
 MAX_SCORE = 5.0
@@ -38,6 +41,12 @@ class GlueTask:
     """How a decoder is asked, which reads one text; encoders read the texts as a pair."""
     validation: str = "validation"
     """Name of the part on the hub."""
+
+    @property
+    def parts(self) -> dict[str, str]:
+        """Names of its parts on the hub, by those of their files."""
+        other = {"validation_mismatched": "validation_mismatched"} if self.validation != "validation" else {}
+        return {"train": "train", "validation": self.validation} | other
 
 
 _ENTAILMENT = ("entailment", "not_entailment")
@@ -90,9 +99,9 @@ def glue_task_of(key: str) -> str | None:
     Raises:
         UsageError: GLUE has no such task.
     """
-    name = key.removeprefix("glue/").removeprefix("glue-")
-    if name in GLUE and name != key:
-        return name
+    name = _name(key)
+    if name != key and (name in GLUE or name == MISMATCHED):
+        return "mnli" if name == MISMATCHED else name
     if not key.startswith("glue/"):
         return None
     close = get_close_matches(name, GLUE, n=1)
@@ -104,26 +113,37 @@ def glue_task_of(key: str) -> str | None:
 
 
 def glue_keys(data_dir: Path | None) -> list[str]:
-    """Keys of the tasks in the data folder, in GLUE's order."""
-    return [f"glue/{task}" for task in GLUE if data_dir is not None and _folder(task, data_dir).is_dir()]
+    """Keys of the tasks in the data folder, in GLUE's order, and of MNLI's other validation part."""
+    if data_dir is None:
+        return []
+    there = [task for task in GLUE if glue_folder(task, data_dir).is_dir()]
+    other = (glue_folder("mnli", data_dir) / "validation_mismatched.jsonl").is_file()
+    return [f"glue/{name}" for name in (*there, *[MISMATCHED] * other)]
 
 
-def glue_dataset(task: str, data_dir: Path | None) -> Dataset:
-    """The training and validation samples of a task.
+def glue_dataset(key: str, data_dir: Path | None) -> Dataset:
+    """The training and validation samples of a task, or MNLI's other validation samples.
+
+    Args:
+        key: A key that `glue_task_of` knows.
+        data_dir: The data folder.
 
     Raises:
         DataError: they are neither in the folder nor to be had from the hub; or a row is of another form.
     """
-    folder = data_dir and _folder(task, data_dir)
+    name, task = _name(key), str(glue_task_of(key))
+    folder = data_dir and glue_folder(task, data_dir)
     there = folder is not None and folder.is_dir()
-    train, validation = (
-        _file_rows(folder, part) if folder and there else _hub_rows(task, part, folder)
-        for part in ("train", "validation")
-    )
-    samples = [*_samples(task, train, 0), *_samples(task, validation, VALIDATION_FROM)]
+    parts = {"validation_mismatched": VALIDATION_FROM}
+    if name != MISMATCHED:
+        parts = {"train": 0, "validation": VALIDATION_FROM}
+    samples: list[Sample] = []
+    for part, first in parts.items():
+        rows = _file_rows(folder, part) if folder and there else _hub_rows(task, part, folder)
+        samples += glue_samples(task, rows, first)
     kind = AnswerFormat("score" if GLUE[task].labels == (SCORE,) else "label")
     source = str(folder) if there else f"{HUB} on the Hugging Face hub"
-    return Dataset(f"glue-{task}", tuple(samples), source, {task: kind})
+    return Dataset(f"glue-{name}", tuple(samples), source, {task: kind})
 
 
 def label_space(tasks: Iterable[str]) -> LabelSpace:
@@ -131,28 +151,22 @@ def label_space(tasks: Iterable[str]) -> LabelSpace:
     return LabelSpace({task: GLUE[task].labels for task in tasks})
 
 
-def _folder(task: str, data_dir: Path) -> Path:
+def glue_folder(task: str, data_dir: Path) -> Path:
+    """Where the files of a task lie."""
     return data_dir / "glue" / task
 
 
-def _file_rows(folder: Path, part: str) -> Iterable[Row]:
-    return read_tables(folder / f"{part}.jsonl")[0].rows
+def glue_samples(task: str, rows: Iterable[Row], first: int = 0) -> list[Sample]:
+    """The samples of a part of a task.
 
+    Args:
+        task: The task.
+        rows: The rows of the part.
+        first: What is added to the rows' own numbers.
 
-def _hub_rows(task: str, part: str, folder: Path | None) -> Iterable[Row]:
-    split = part if part == "train" else GLUE[task].validation
-    try:
-        rows = load_hub_rows(f"{HUB}:{task}", split)
-    except DataError as error:
-        raise DataError(
-            f"GLUE's {task} is neither here nor on the Hugging Face hub: {error.what.rpartition(': ')[2]}",
-            where=folder,
-            remedy="put its train.jsonl and validation.jsonl there (see --data-dir), or go online",
-        ) from None
-    return [Row(row, f"{HUB}:{task}, {split}, row {number}") for number, row in enumerate(rows)]
-
-
-def _samples(task: str, rows: Iterable[Row], first: int) -> list[Sample]:
+    Raises:
+        DataError: a row is of another form.
+    """
     samples: dict[int, Sample] = {}
     for number, row in enumerate(rows):
         texts = tuple(_text(row, column) for column in GLUE[task].columns)
@@ -167,6 +181,27 @@ def _samples(task: str, rows: Iterable[Row], first: int) -> list[Sample]:
             texts=texts,
         )
     return list(samples.values())
+
+
+def _name(key: str) -> str:
+    return key.removeprefix("glue/").removeprefix("glue-")
+
+
+def _file_rows(folder: Path, part: str) -> Iterable[Row]:
+    return read_tables(folder / f"{part}.jsonl")[0].rows
+
+
+def _hub_rows(task: str, part: str, folder: Path | None) -> Iterable[Row]:
+    split = GLUE[task].parts[part]
+    try:
+        rows = load_hub_rows(f"{HUB}:{task}", split)
+    except DataError as error:
+        raise DataError(
+            f"GLUE's {task} is neither here nor on the Hugging Face hub: {error.what.rpartition(': ')[2]}",
+            where=folder,
+            remedy=f"go online, run `ftcot data fetch glue/{task}`, or put its {part}.jsonl there",
+        ) from None
+    return [Row(row, f"{HUB}:{task}, {split}, row {number}") for number, row in enumerate(rows)]
 
 
 def _text(row: Row, column: str) -> str:

@@ -34,8 +34,8 @@ def load_dataset(key: str, data_dir: Path | None) -> Dataset:
         UsageError: the key cannot be one, or there is no such data set; names those with a similar key.
         DataError: the folder or the file is missing, or the file is torn or of another form.
     """
-    if task := glue_task_of(key):
-        return glue_dataset(task, data_dir)
+    if glue_task_of(key):
+        return glue_dataset(key, data_dir)
     check_key(key, "data set key")
     if is_bundled(key):
         return bundled_dataset(key)
