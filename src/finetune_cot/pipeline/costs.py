@@ -9,7 +9,7 @@ from finetune_cot.artifacts.completions import LOST_TOKENS, Completion
 from finetune_cot.config.teach import TeachConfig
 from finetune_cot.errors import UsageError
 from finetune_cot.pipeline.jobs import Job, Options
-from finetune_cot.teachers.budget import Spent, spent_live
+from finetune_cot.teachers.budget import Spent, is_of_server, spent_live
 from finetune_cot.teachers.protocol import Recipe
 from finetune_cot.teachers.usage import TokenUsage
 
@@ -43,24 +43,22 @@ class Costs:
             completions: All of it.
             lost: Tokens of which no completion came, if they are others than before.
         """
-        live = self._live(completions, lost)
-        if live == self.by_batches == Spent():
-            return 0.0
+        lost = self.lost if lost is None else lost
         if self.prices is None:
-            return None
-        parts = live.cost(self.prices), self.by_batches.cost(self.prices, BATCH_DISCOUNT)
-        return None if None in parts else sum(filter(None, parts))
+            is_paid = self.by_batches != Spent() or lost or any(map(is_of_server, completions))
+            return None if is_paid else 0.0
+        live = spent_live(completions, lost, self.recipe).cost(self.prices)
+        batches = self.by_batches.cost(self.prices, BATCH_DISCOUNT)
+        return None if live is None or batches is None else live + batches
 
     def left(self, completions: Iterable[Completion], lost: Mapping[str, int] | None = None) -> float | None:
         """US dollars that may still be spent, 0 at least; None for any amount."""
+        lost = self.lost if lost is None else lost
         if self.prices is None or self.limit is None:
             return None
-        live = self._live(completions, lost).cost_at_most(self.prices)
+        live = spent_live(completions, lost, self.recipe).cost_at_most(self.prices)
         batches = self.by_batches.cost_at_most(self.prices, BATCH_DISCOUNT)
         return max(self.limit - live - batches, 0.0)
-
-    def _live(self, completions: Iterable[Completion], lost: Mapping[str, int] | None) -> Spent:
-        return spent_live(completions, self.lost if lost is None else lost, self.recipe)
 
 
 def costs_of(options: Options, job: Job, known: Mapping[str, Any]) -> Costs:

@@ -43,6 +43,11 @@ def most_tokens(prompt: str, recipe: Recipe) -> TokenUsage:
     return most
 
 
+def is_of_server(completion: Completion) -> bool:
+    """Whether a server wrote a completion, at our asking; published ones do not tell what was sent."""
+    return "parameters" in completion.extra
+
+
 def spent_live(completions: Iterable[Completion], lost: Mapping[str, int], recipe: Recipe) -> Spent:
     """What was paid for the completions of a file that a server wrote, but not by batches.
 
@@ -53,7 +58,7 @@ def spent_live(completions: Iterable[Completion], lost: Mapping[str, int], recip
     """
     counted, uncounted = TokenUsage(**lost), NO_TOKENS
     for completion in completions:
-        if "parameters" not in completion.extra or BY_BATCH in completion.extra:
+        if not is_of_server(completion) or BY_BATCH in completion.extra:
             continue
         tokens = tokens_of(completion)
         counted += tokens
