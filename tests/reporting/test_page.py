@@ -1,19 +1,21 @@
 """The report's page as text; `test_page_in_browser.py` reads it in a browser."""
 
 import json
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
 from finetune_cot.errors import UsageError
+from finetune_cot.reporting import page as page_module
 from finetune_cot.reporting import scripts
 from finetune_cot.reporting.charts import BarChart, Chart, HeatChart, LineChart
 from finetune_cot.reporting.highlights import Summary
 from finetune_cot.reporting.page import in_words, slug, to_page
 from finetune_cot.reporting.sections import Section
 from finetune_cot.reporting.tables import table
-from finetune_cot.reporting.vega import specs
+from finetune_cot.reporting.vega import BAR_COLOURS, COLOURS, specs
 from tests.reporting.test_figures import CHARTS
 
 
@@ -89,6 +91,22 @@ def test_a_chart_without_values_is_not_shown(chart: Chart) -> None:
     text = page(Section("Empty", tables=(table("t", ["a"], [[1]]),), charts=(chart,)))
     assert "<figure" not in text
     assert "/* scripts */" not in text
+
+
+@pytest.mark.parametrize("colour", sorted({*COLOURS, *BAR_COLOURS}))
+def test_colours_of_charts_stand_out_by_day_and_night(colour: str) -> None:
+    style = Path(page_module.__file__).with_name("templates").joinpath("page.css").read_text(encoding="utf-8")
+    papers = re.findall(r"--paper: (#[0-9a-f]{6})", style)
+    assert len(papers) == 2
+    for paper in papers:
+        lighter, darker = sorted((luminance(colour), luminance(paper)), reverse=True)
+        assert (lighter + 0.05) / (darker + 0.05) >= 3  # WCAG 2.2, 1.4.11
+
+
+def luminance(colour: str) -> float:
+    channels = (int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5))
+    red, green, blue = (c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 def test_addresses_within_the_page_lead_somewhere() -> None:

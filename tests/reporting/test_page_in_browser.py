@@ -1,11 +1,13 @@
 """The report's page in a real browser, opened from its file."""
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from finetune_cot.artifacts.completions import open_completions
@@ -17,12 +19,21 @@ from finetune_cot.pipeline.report import report
 from finetune_cot.tasks.reasoning import load_dataset
 from tests.reporting.browsing import CONTRASTS, chromium, complaints, open_page, wait
 from tests.reporting.made_up import chance, completion_of, write_completions, write_epochs
-from tests.reporting.made_up_estimates import ESTIMATES, write_approximation, write_comparison
+from tests.reporting.made_up_estimates import (
+    ESTIMATES,
+    subsets,
+    write_approximation,
+    write_comparison,
+    write_losses,
+)
 
 pytestmark = pytest.mark.browser
 
 DATASET = "bundled_one_step_word_problem"
 HOSTILE = "</script><script>window.harmed = 1</script><img src=x onerror='window.harmed = 2'> & <b>bold</b>"
+
+TEXTS_OF_CHARTS = "return [...document.querySelectorAll('svg text')].map((text) => text.textContent)"
+HOSTILE_KEY = "data<script>window.harmed=3;"
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +55,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         first = completion_of(samples[0], "zs_cot", right=True)
         store.append([replace(first, question=HOSTILE, reasoning_completion=HOSTILE, reasoning_prompt="")])
         store.finish(start("test", {}).manifest())
+    write_completions(saved, CompletionId("<s>m", "zs_cot", HOSTILE_KEY), samples, chance(0.5, 2))
     write_epochs(saved, "mine_m_run_0", [(2.0, 1.5, {}), (1.0, 1.2, {})])
     many = {f"task {number}": 1.0 for number in range(9)}
     write_epochs(saved, "many_m_run_0", [(2.0, 1.5, many), (1.0, 1.2, many)])
@@ -56,11 +68,37 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return written
 
 
+@pytest.fixture(scope="module")
+def odd_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page of single questions, of all right and none right, of losses that are no numbers or all equal."""
+    saved = tmp_path_factory.mktemp("odd") / "saved"
+    samples = load_dataset(DATASET, None).samples[:40]
+    for model, share, count in (("one", 1.0, 1), ("all", 1.0, 40), ("none", -1.0, 40)):
+        write_completions(saved, CompletionId(model, "zs_cot", DATASET), samples[:count], chance(share, 1))
+        id = CompletionId(model, "ft_cot_token", DATASET, "mine", "lora")
+        write_completions(saved, id, samples[:count], chance(share, 1))
+    write_epochs(saved, "broken_m_run_0", [(math.nan, math.inf, {"a": math.nan, "b": math.inf})])
+    write_epochs(saved, "begun_m_run_0", [(2.0, math.nan, {}), (1.0, 1.0, {})])
+    listed = subsets(12)
+    for name, value in (("equal", 1.0), ("broken", math.nan), ("endless", math.inf)):
+        write_losses(saved / "results" / name / "results.csv", listed, np.full((12, 8), value))
+    write_comparison(saved, number=4, repeated=1)
+    (saved / "results" / "torn").mkdir()
+    (saved / "results" / "torn" / "results.csv").write_text("name,score\nmine,3\n", encoding="utf-8")
+    config = ReportConfig(saved_dir=saved, data_dir=saved / "none", figure_format=("none",), split="all")
+    written = report(config).page
+    assert written is not None
+    return written
+
+
 @pytest.mark.parametrize("width", [380, 1600])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_is_read_at_any_width_by_day_and_night(driver: Any, page: Path, width: int, scheme: str) -> None:
     open_page(driver, page, width, scheme)
     assert complaints(driver) == []
+    driver.execute_script(
+        "document.querySelectorAll('main details').forEach((part) => { part.open = true; })"
+    )
     drawn = driver.execute_script(
         "return [...document.querySelectorAll('.chart .panel')].map((panel) =>"
         " [panel.querySelectorAll('svg path, svg line').length, panel.getBoundingClientRect().width,"
@@ -72,6 +110,48 @@ def test_it_is_read_at_any_width_by_day_and_night(driver: Any, page: Path, width
     assert driver.execute_script(CONTRASTS) == {}
     paper = driver.execute_script("return getComputedStyle(document.body).backgroundColor")
     assert (paper == "rgb(255, 255, 255)") == (scheme == "light")
+
+
+def test_what_is_odd_is_drawn_or_told(driver: Any, odd_page: Path) -> None:
+    open_page(driver, odd_page)
+    assert complaints(driver) == []
+    states = driver.execute_script(
+        "return [...document.querySelectorAll('figure.chart')].map((figure) => [figure.dataset.drawn,"
+        " figure.querySelectorAll('svg .mark-rect path, svg .mark-symbol path').length])"
+    )
+    assert len(states) > 5
+    assert all(state == "true" and marks > 0 for state, marks in states)
+    words = driver.execute_script(TEXTS_OF_CHARTS)
+    assert not {"NaN", "undefined", "null", "Infinity"} & set(words)
+    first = driver.execute_script("return document.getElementById('in-short').textContent")
+    assert "100 % (all of n = 40)" in first
+    assert "n = 1, may well be equal" in first
+    assert "1 of 2 trainings diverged" in first
+    left = driver.execute_script("return document.getElementById('left-out').textContent")
+    assert "results/torn/results.csv" in left
+
+
+def test_the_top_tells_what_was_found_how_far_to_trust_it_and_what_comes_next(
+    driver: Any, page: Path
+) -> None:
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+
+    open_page(driver, page)
+    headings = driver.execute_script(
+        "return [...document.querySelectorAll('#in-short :is(h2, h3)')].map((heading) =>"
+        " [heading.textContent, heading.getBoundingClientRect().bottom <= innerHeight])"
+    )
+    assert headings == [["In short", True], ["How far to trust it", True], ["What to do next", True]]
+    found = driver.execute_script(
+        "return [...document.querySelectorAll('.highlights li')].map((item) => item.textContent)"
+    )
+    assert len(found) == 3
+    assert all("n = " in sentence or "subsets" in sentence for sentence in found)
+    summary = driver.find_element(By.CSS_SELECTOR, ".glossary summary")
+    summary.send_keys(Keys.ENTER)
+    assert driver.execute_script("return document.querySelector('.glossary').open")
+    assert "zero-shot-CoT" in driver.find_element(By.CSS_SELECTOR, ".glossary dl").text
 
 
 def test_every_chart_and_control_has_words(driver: Any, page: Path) -> None:
@@ -96,7 +176,9 @@ def test_text_of_models_stays_text(driver: Any, page: Path) -> None:
     assert entry.count(HOSTILE) == 2
     assert driver.execute_script("return window.harmed ?? 0") == 0
     assert driver.execute_script("return document.querySelectorAll('main img, main s, main b').length") == 0
-    assert driver.execute_script("return document.body.textContent.includes('<s>m')")
+    for name in ("<s>m", HOSTILE_KEY):
+        assert driver.execute_script("return document.body.textContent.includes(arguments[0])", name)
+        assert any(name in text for text in driver.execute_script(TEXTS_OF_CHARTS))
 
 
 def test_completions_are_filtered_and_paged(driver: Any, page: Path) -> None:
@@ -105,10 +187,10 @@ def test_completions_are_filtered_and_paged(driver: Any, page: Path) -> None:
 
     open_page(driver, page)
     data = json.loads(driver.execute_script("return document.getElementById('sample-data').textContent"))
-    assert status(driver).startswith("1 to 10 of 241 completions")
+    assert status(driver).startswith("1 to 10 of 281 completions")
     Select(driver.find_element(By.NAME, "mark")).select_by_value("wrong")
     wrong = sum("wrong" in row[8] for row in data["rows"])
-    assert status(driver) == f"1 to 10 of {wrong} completions that fit, of 241"
+    assert status(driver) == f"1 to 10 of {wrong} completions that fit, of 281"
     marks = driver.execute_script(
         "return [...document.querySelectorAll('.verdict')].map((m) => m.textContent)"
     )
@@ -118,7 +200,7 @@ def test_completions_are_filtered_and_paged(driver: Any, page: Path) -> None:
     Select(driver.find_element(By.NAME, "file")).select_by_index(1)
     assert f" of {sum('wrong' in row[8] and row[0] == 0 for row in data['rows'])} comple" in status(driver)
     search(driver, "no completion says so")
-    assert status(driver) == "None of 241 completions fits."
+    assert status(driver) == "None of 281 completions fits."
 
 
 def test_the_keyboard_reaches_everything(driver: Any, page: Path) -> None:

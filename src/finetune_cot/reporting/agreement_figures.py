@@ -101,7 +101,7 @@ def approximation_charts(every: Sequence[Approximation]) -> Iterator[LineChart]:
             title=f"First-order approximation: {item.name}",
             x_label="Distance from the point of expansion, % of the weights' norm\n"
             + ("" if item.samples is None else f"{item.samples} samples, ")
-            + f"{len(item.with_gradient[0])} seeds; bars: their standard deviation",
+            + f"seeds: {len(item.with_gradient[0])}; bars: their standard deviation",
             y_label="Relative squared error of the margin (%)",
             lines=(
                 _error_line("without the gradient term", 0, item.distances, item.without_gradient),

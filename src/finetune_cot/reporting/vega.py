@@ -153,7 +153,7 @@ def _changes(chart: ChangeChart) -> Any:
         y=y,
         x=alt.X(
             "x:Q",
-            axis=alt.Axis(title=chart.x_label, titleAnchor="start"),
+            axis=alt.Axis(title=chart.x_label.split("\n"), titleAnchor="start"),
             scale=alt.Scale(zero=False, range=_beside_notes()),
         ),
         color=alt.Color("when:N", scale=colours, legend=_legend()),
@@ -182,7 +182,7 @@ def _scores(chart: ScoreChart) -> Any:
         .mark_bar(size=11)
         .encode(
             y=y,
-            x=alt.X("x:Q", title=chart.x_label),
+            x=alt.X("x:Q", title=chart.x_label.split("\n")),
             color=alt.Color("series:N", scale=colours, legend=_legend()),
             tooltip=["label:N", "series:N", alt.Tooltip("x:Q", format=".4~g")],
         )
