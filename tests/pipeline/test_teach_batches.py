@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from finetune_cot.artifacts.completions import read_completions
+from finetune_cot.artifacts.lock import artifact_lock
 from finetune_cot.cli.main import main
 from finetune_cot.config.teach import TeachConfig
 from finetune_cot.errors import ArtifactError, TeacherError, UsageError
@@ -295,6 +296,30 @@ def test_a_server_without_lists(batch: Run, served: Platform, saved_dir: Path) -
         batch("submit")
     batch("submit")
     assert len(served.batches) == 1
+
+
+def test_what_a_stopped_run_has_in_its_journal_is_not_sent(batch: Run, served: Platform) -> None:
+    calls = 0
+
+    def answer(asked: Asked) -> Reply:
+        nonlocal calls
+        calls += 1
+        return completion_reply(asked) if calls < 3 else error_reply(401, "expired")
+
+    served.answer = answer
+    with pytest.raises(TeacherError, match="expired"):
+        batch(None, concurrency=1)
+    assert batch("status").reused == 2
+    sent = batch("submit")
+    assert sent.batch is not None
+    assert (sent.batch.submitted, sent.reused) == (4, 2)
+
+
+def test_nothing_is_sent_while_a_live_run_asks(batch: Run, served: Platform, saved_dir: Path) -> None:
+    path = saved_dir / "completion_data" / "B_m__C_zs" / f"D_{DATASET}.json"
+    with artifact_lock(path, "teach"), pytest.raises(ArtifactError, match="is in use by `ftcot teach`"):
+        batch("submit")
+    assert served.asked == []
 
 
 def test_what_lines_are_refused_for_is_left_out_of_the_next_batch(batch: Run, served: Platform) -> None:

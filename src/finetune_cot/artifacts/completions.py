@@ -77,9 +77,14 @@ _OPTIONAL = tuple(name for name in _FIELDS if name not in _REQUIRED)
 def find_completions(id: CompletionId, saved_dir: Path) -> Path | None:
     """The file of an id, also under the older order of published names, or with a journal alone."""
     path = id.path(saved_dir)
-    if path.exists() or journal_path(path).exists():
+    if is_begun(path):
         return path
     return next((other for other, found in completion_files(path.parent) if found == id), None)
+
+
+def is_begun(path: Path) -> bool:
+    """Whether a completion file is there, or its journal."""
+    return path.exists() or journal_path(path).exists()
 
 
 def completion_files(folder: Path) -> Iterator[tuple[Path, CompletionId]]:

@@ -9,6 +9,7 @@ from typing import Any
 from finetune_cot.artifacts.completions import (
     Completion,
     Key,
+    is_begun,
     journal_path,
     open_completions,
     read_completions,
@@ -57,7 +58,7 @@ def there_already(path: Path | None) -> tuple[Mapping[str, Any], dict[Key, Compl
     Raises:
         ArtifactError: it is torn or was edited.
     """
-    if path is None:
+    if path is None or not is_begun(path):
         return {}, {}
     content = read_completions(path)
     return content.metadata, {completion.key: completion for completion in content.completions}

@@ -35,6 +35,7 @@ from finetune_cot.pipeline.train_checks import settled_precision
 from finetune_cot.prompts.few_shot import few_shot_prompts
 from finetune_cot.prompts.templates import template_of
 from finetune_cot.tasks.reasoning import load_dataset
+from finetune_cot.teachers.protocol import Teacher
 from finetune_cot.teachers.rationale import BASE_MODEL
 
 if TYPE_CHECKING:
@@ -143,9 +144,14 @@ def _teach(config: TeachConfig, ranks: Ranks) -> TeachResult:
         done = teach_by_batches(config, job, dataset, running, costs_of(config, job, known))
         result = _result(config, job, subject.model_key, done.outcome, running.seconds)
         return replace(result, batch=done.report)
-    _refuse_under_way(config, job, there)
-    maker, costs = teacher_maker(config, subject, ranks), costs_of(config, job, known)
-    outcome = complete(job, there, maker, running, config.overwrite, ranks, costs)
+    make = teacher_maker(config, subject, ranks)
+
+    def make_when_held(dollars: float | None) -> Teacher:
+        _refuse_under_way(config, job, there)  # the file is held now, so that no batch can be sent
+        return make(dollars)
+
+    costs = costs_of(config, job, known)
+    outcome = complete(job, there, make_when_held, running, config.overwrite, ranks, costs)
     tell_other_questions(requests, outcome.completions)
     return _result(config, job, subject.model_key, outcome, running.seconds)
 

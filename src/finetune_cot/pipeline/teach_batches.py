@@ -21,6 +21,7 @@ from finetune_cot.artifacts.batch_ledger import (
     open_ledger,
 )
 from finetune_cot.artifacts.completions import Completion, Key, open_completions
+from finetune_cot.artifacts.lock import artifact_lock
 from finetune_cot.artifacts.manifest import RunningCommand
 from finetune_cot.config.teach import TeachConfig
 from finetune_cot.errors import DataError, UsageError
@@ -83,7 +84,7 @@ class _Work:
 
     def completions(self) -> Mapping[Key, Completion]:
         """Completions that are there and need not give place to others."""
-        known, there = there_already(self.job.path if self.job.path.exists() else None)
+        known, there = there_already(self.job.path)
         outdated = is_outdated(self.job, known, self.job.identity, self.config.overwrite)
         replaced = self.replaced(there)
         return {} if outdated else {key: item for key, item in there.items() if key not in replaced}
@@ -121,12 +122,13 @@ def teach_by_batches(
     """
     if config.batch != "submit" and not ledger_path(job.id, config.saved_dir).exists():
         say("note: nothing was sent by batches")
-        there = there_already(job.path if job.path.exists() else None)[1]
+        there = there_already(job.path)[1]
         outcome = Outcome(Requested(job, there), frozenset(), {}, total_cost=costs.in_all(there.values()))
         return BatchOutcome(outcome, BatchReport(0, 0, 0, ()))
     with _work(config, job, dataset, costs) as work:
         if config.batch == "submit":
-            return _submit(work)
+            with artifact_lock(job.path, "teach"):  # no live run asks for the same meanwhile
+                return _submit(work)
         if config.batch == "collect":
             return _collect(work, running)
         return _look(work, cancel=config.batch == "cancel")
