@@ -19,9 +19,9 @@ def told(*measurements: Measurement, **others: object) -> Summary:
 
 def test_a_student_stands_beside_its_base_model_on_the_same_questions() -> None:
     assert told(measured(BASE, 2), measured(student_id(), 8)).found == (
-        "gsm8k: m by fine-tune-CoT (token) answers 80.0 % ± 12.6 (n = 10) right;"
-        " before fine-tuning, by zero-shot-CoT, 20.0 % ± 12.6 (n = 10)."
-        " That is +60.0 points, more than chance explains (+3.4 standard errors).",
+        "gsm8k: 20.0 % ± 12.6 of the answers right before fine-tuning, 80.0 % ± 12.6 after"
+        " (n = 10 questions): +60.0 points, more than chance explains (+3.4 standard errors)."
+        " m; before by zero-shot-CoT, after by fine-tune-CoT (token).",
     )
 
 
@@ -37,19 +37,22 @@ def test_a_gain_is_told_apart_from_chance_also_where_all_are_right(
 def test_other_questions_are_not_compared() -> None:
     other = replace(measured(BASE, 2), answered=frozenset({77}))
     (found,) = told(other, measured(student_id(), 8)).found
-    assert found.endswith("before fine-tuning it was not measured on the same questions.")
+    assert "80.0 % ± 12.6 of the answers right after fine-tuning (n = 10 questions)" in found
+    assert "before it was not measured on the same questions" in found
 
 
 def test_base_models_alone_are_told_of_beside_what_guessing_gives() -> None:
     facts = DatasetFacts("gsm8k", 1, 10, None, None, 0.25, None)
     assert told(measured(BASE, 2), datasets=(facts,)).found == (
-        "gsm8k: m by zero-shot-CoT answers 20.0 % ± 12.6 (n = 10) right. Guessing would give 25.0 %.",
+        "gsm8k: 20.0 % ± 12.6 of the answers right (n = 10 questions): m by zero-shot-CoT, not fine-tuned."
+        " Guessing would give 25.0 %.",
     )
 
 
 def test_the_best_of_several_students_is_called_so() -> None:
     students = [measured(student_id(key), right) for key, right in (("a", 3), ("b", 4))]
-    assert "the best of 2 students, answers 40.0 %" in told(*students).found[0]
+    assert "40.0 % ± 15.5 of the answers right" in told(*students).found[0]
+    assert "the best of 2 students" in told(*students).found[0]
 
 
 def test_how_far_to_trust_it_follows_from_n_and_from_what_failed() -> None:
@@ -76,6 +79,4 @@ def test_the_next_commands_are_named() -> None:
 
 def test_all_or_none_right_is_told_without_an_error_of_nothing() -> None:
     (found,) = told(measured(BASE, 0), measured(student_id(), 10)).found
-    assert (
-        "answers 100 % (all of n = 10) right; before fine-tuning, by zero-shot-CoT, 0 % (none of n" in found
-    )
+    assert "0 % (none) of the answers right before fine-tuning, 100 % (all) after (n = 10 questions)" in found

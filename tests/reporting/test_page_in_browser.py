@@ -124,7 +124,7 @@ def test_what_is_odd_is_drawn_or_told(driver: Any, odd_page: Path) -> None:
     words = driver.execute_script(TEXTS_OF_CHARTS)
     assert not {"NaN", "undefined", "null", "Infinity"} & set(words)
     first = driver.execute_script("return document.getElementById('in-short').textContent")
-    assert "100 % (all of n = 40)" in first
+    assert "100 % (all) after (n = 40 questions)" in first
     assert "n = 1, may well be equal" in first
     assert "1 of 2 trainings diverged" in first
     left = driver.execute_script("return document.getElementById('left-out').textContent")

@@ -59,10 +59,11 @@ def _gain(here: Sequence[Entry]) -> str:
     students = [entry for entry in here if entry.naming.is_student]
     if not students:
         best = max(here, key=lambda entry: entry.accuracy)
-        return f"{best.naming.model} by {best.naming.method} answers {_told(best)} right"
+        by = f"{best.naming.model} by {best.naming.method}, not fine-tuned"
+        return f"{_share(best)} of the answers right (n = {best.n} questions): {by}"
     student = max(students, key=lambda entry: entry.accuracy)
-    of = f", the best of {len(students)} students," if len(students) > 1 else ""
-    told = f"{student.naming.model} by {student.naming.method}{of} answers {_told(student)} right"
+    best_of = f", the best of {len(students)} students" if len(students) > 1 else ""
+    by = f"{student.naming.method}{best_of}"
     bases = [
         entry
         for entry in here
@@ -71,21 +72,25 @@ def _gain(here: Sequence[Entry]) -> str:
         and entry.answered == student.answered
     ]
     if not bases:
-        return f"{told}; before fine-tuning it was not measured on the same questions"
+        return (
+            f"{_share(student)} of the answers right after fine-tuning (n = {student.n} questions);"
+            f" before it was not measured on the same questions. {student.naming.model} by {by}"
+        )
     base = max(bases, key=lambda entry: entry.accuracy)
     gain = student.accuracy - base.accuracy
     errors = gain / hypot(_uncertainty(base), _uncertainty(student))
     chance = "more than chance explains" if abs(errors) >= CLEAR else "which chance may explain"
     return (
-        f"{told}; before fine-tuning, by {base.naming.method}, {_told(base)}."
-        f" That is {100 * gain:+.1f} points, {chance} ({errors:+.1f} standard errors)"
+        f"{_share(base)} of the answers right before fine-tuning, {_share(student)} after"
+        f" (n = {student.n} questions): {100 * gain:+.1f} points, {chance} ({errors:+.1f} standard errors)."
+        f" {student.naming.model}; before by {base.naming.method}, after by {by}"
     )
 
 
-def _told(entry: Entry) -> str:
+def _share(entry: Entry) -> str:
     if len(entry.runs) == 1 and entry.accuracy in (0, 1):
-        return f"{100 * entry.accuracy:.0f} % ({'all' if entry.accuracy else 'none'} of n = {entry.n})"
-    return f"{100 * entry.accuracy:.1f} % ± {100 * entry.error:.1f} (n = {entry.n})"
+        return "100 % (all)" if entry.accuracy else "0 % (none)"
+    return f"{100 * entry.accuracy:.1f} % ± {100 * entry.error:.1f}"
 
 
 def _uncertainty(entry: Entry) -> float:
