@@ -8,11 +8,11 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from finetune_cot.cli.main import main
+from tests.cli.command_lines import Capture, run, told, tree
 
 pytestmark = pytest.mark.models
 
@@ -20,8 +20,6 @@ DATASET = "mine"
 TEACH = ("teach", "--teacher", "rationale", "--dataset-key", DATASET)
 BUILD = ("build-finetune-data", "--model-key", "rationale", "--dataset-key", DATASET)
 TRAIN = ("train", "--dataset-key", DATASET, "--epochs", "1", "--dev-fraction", "0")
-
-Capture = pytest.CaptureFixture[str]
 
 
 @pytest.fixture(autouse=True)
@@ -49,49 +47,6 @@ def data_dir(tmp_path: Path) -> Path:
     ]
     path.write_text(json.dumps({"data": rows}), encoding="utf-8")
     return tmp_path / "data"
-
-
-def tree(folder: Path) -> dict[str, bytes | None]:
-    """Everything in a folder, by name; of files, the content."""
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes() if path.is_file() else None
-        for path in sorted(folder.rglob("*"))
-    }
-
-
-def run(capsys: Capture, *words: object) -> dict[str, Any]:
-    """The result of a command that succeeds."""
-    capsys.readouterr()
-    assert main([*map(str, words), "--json"]) == 0, capsys.readouterr().err
-    result: dict[str, Any] = json.loads(capsys.readouterr().out)
-    return result
-
-
-def told(capsys: Capture, saved_dir: Path, words: Sequence[object], code: int) -> str:
-    """The one line of a command that fails, which is the same under --json, and changes nothing."""
-    before, command = tree(saved_dir), [str(word) for word in words]
-    capsys.readouterr()
-    assert main(command) == code
-    shown = capsys.readouterr()
-    assert shown.out == ""
-    lines = shown.err.splitlines()
-    assert [line for line in lines if line.startswith("ftcot: ")] == lines[-1:]
-    assert "Traceback" not in shown.err
-    assert tree(saved_dir) == before
-    assert main([*command, "--json"]) == code
-    out = capsys.readouterr().out
-    assert out.count("\n") == 1
-    report = json.loads(out)
-    assert report.keys() == {"schema_version", "error"}
-    error = report["error"]
-    assert error["exit_code"] == code
-    assert error["what"]
-    assert error["remedy"] or "must be" in error["what"], "says what is wrong, but not what to do"
-    assert f"ftcot: {error['message']}" == lines[-1]
-    assert tree(saved_dir) == before
-    assert list(Path.cwd().iterdir()) == []
-    message: str = error["message"]
-    return message
 
 
 def trained(capsys: Capture, model: Path, *words: object) -> Path:

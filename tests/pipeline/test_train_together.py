@@ -224,4 +224,7 @@ def test_several_devices_start_as_many_processes(
     assert main([*line, "--batch-size=1"]) == 2
     (error,) = capfd.readouterr().out.splitlines()
     assert "1 samples cannot be shared by 2 devices" in json.loads(error)["error"]["message"]
+    assert main([*line, "--strategy=fsdp", "--method=qlora"]) == 2
+    (error,) = capfd.readouterr().out.splitlines()
+    assert "cannot divide the weights of --method qlora" in json.loads(error)["error"]["message"]
     assert not (tmp_path / "two").exists()

@@ -204,7 +204,7 @@ def check_holds(weights: Path, method: str) -> None:
         where=weights,
         remedy="to train the whole model, merge it with `ftcot export-hf` and give that as --model-key"
         if held in LORA_METHODS and method == "full"
-        else None,
+        else f"give --method {held}, or another folder",
     )
 
 
