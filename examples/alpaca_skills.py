@@ -1,6 +1,6 @@
 """Which kinds of instructions help a model to do one of them? Estimated from a single training.
 
-    python examples/alpaca_skills.py ROWS.jsonl [--target rewrite] [--skills 8] [--rows-per-skill 16]
+    python examples/alpaca_skills.py ROWS.jsonl [--target rewrite] [--skills 6] [--rows-per-skill 12]
 
 ROWS.jsonl are instruction data, such as Alpaca's (``instruction``, ``input``, ``output``), with a column
 ``skill`` that says what kind of instruction a row is. Some rows are taken of the target skill and of the
@@ -44,9 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("rows", type=Path, help="JSONL with a column skill")
     parser.add_argument("--target", default="rewrite", help="the skill to be good at")
-    parser.add_argument("--skills", type=int, default=8, help="skills to choose among, with the target")
-    parser.add_argument("--rows-per-skill", type=int, default=16)
-    parser.add_argument("--subsets", type=int, default=50, help="subsets of half of the skills")
+    parser.add_argument("--skills", type=int, default=6, help="skills to choose among, with the target")
+    parser.add_argument("--rows-per-skill", type=int, default=12)
+    parser.add_argument("--subsets", type=int, default=20, help="subsets of half of the skills")
     parser.add_argument("--model-key", default="SmolLM2-135M-Instruct")
     parser.add_argument(
         "--out", type=Path, default=Path("alpaca_skills"), help="folder of all that is written"

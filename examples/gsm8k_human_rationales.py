@@ -1,6 +1,6 @@
 """Does it help a small model to learn the way to an answer? GSM8K's own solutions beside its answers alone.
 
-    python examples/gsm8k_human_rationales.py [--data-dir DIR] [--train 200] [--test 100] [--model-key MODEL]
+    python examples/gsm8k_human_rationales.py [--data-dir DIR] [--train 80] [--test 40] [--model-key MODEL]
 
 GSM8K holds a solution that a person wrote for each question. Two students are trained on the same questions:
 one on solution and answer, one on the answer alone, and both are asked the same questions of the test part.
@@ -28,8 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model-key", default="SmolLM2-135M-Instruct")
     parser.add_argument("--data-dir", type=Path, default=Path(os.environ.get("FTCOT_DATA_DIR", "data")))
-    parser.add_argument("--train", type=int, default=200, help="questions of the training part")
-    parser.add_argument("--test", type=int, default=100, help="questions of the test part")
+    parser.add_argument("--train", type=int, default=80, help="questions of the training part")
+    parser.add_argument("--test", type=int, default=40, help="questions of the test part")
     parser.add_argument("--saved-dir", type=Path, default=Path("saved"))
     given = parser.parse_args(arguments)
     where = {"dataset_key": "gsm8k", "data_dir": given.data_dir, "saved_dir": given.saved_dir}

@@ -1,6 +1,6 @@
 """From a question to a measured student, in Python.
 
-    python examples/without_the_cli.py [--model-key MODEL] [--train 100] [--test 50] [--saved-dir saved]
+    python examples/without_the_cli.py [--model-key MODEL] [--train 80] [--test 40] [--saved-dir saved]
 
 A command of ``ftcot`` is a config and a function: ``ftcot train --epochs 2`` is
 ``train(TrainConfig(epochs=2))``. The config holds the options under their names, with ``_`` for ``-``; the
@@ -28,8 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Teach, build training data, train, and measure base and student on the same questions."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model-key", default="SmolLM2-135M-Instruct")
-    parser.add_argument("--train", type=int, default=100, help="questions that are taught")
-    parser.add_argument("--test", type=int, default=50, help="questions that base and student answer")
+    parser.add_argument("--train", type=int, default=80, help="questions that are taught")
+    parser.add_argument("--test", type=int, default=40, help="questions that base and student answer")
     parser.add_argument("--saved-dir", type=Path, default=Path("saved"))
     given = parser.parse_args(arguments)
     where = {"dataset_key": DATASET, "saved_dir": given.saved_dir}

@@ -67,9 +67,7 @@ def sum_row(number: int) -> dict[str, Any]:
     question = f"Ann has {first} pears and buys {second} more. How many pears has she?"
     total = str(first + second)
     rationale = f"{first} + {second} = {total}."
-    kind = "even" if (first + second) % 2 == 0 else "odd"
-    row = {"sample_index": number, "question": question, "answer": total, "rationale": rationale}
-    return {**row, "kind": kind}
+    return {"sample_index": number, "question": question, "answer": total, "rationale": rationale}
 
 
 def answer(asked: Asked) -> Reply:
@@ -91,9 +89,11 @@ def server() -> Iterator[Platform]:
         platform.answer = answer
         thread = threading.Thread(target=finish_batches, args=(platform,))
         thread.start()
-        yield platform
-        over.set()
-        thread.join()
+        try:
+            yield platform
+        finally:
+            over.set()
+            thread.join()
 
 
 def _completion(row: dict[str, Any]) -> dict[str, Any]:
@@ -109,15 +109,11 @@ def _completion(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _write_sources(path: Path, sources: Sequence[str]) -> None:
-    """Ten rows of each source."""
-    rows = [(source, sum_row(number)) for source in sources for number in range(10)]
-    write_rows(
-        path,
-        [
-            {"prompt": row["question"], "completion": row["answer"], "skill": source, "category": row["kind"]}
-            for source, row in rows
-        ],
-    )
+    """Ten rows of each source, each in one of two categories."""
+    rows = [(source, number, sum_row(number)) for source in sources for number in range(10)]
+    columns = ("prompt", "completion", "skill", "category")
+    cells = [(row["question"], row["answer"], source, "ab"[number % 2]) for source, number, row in rows]
+    write_rows(path, [dict(zip(columns, of_row, strict=True)) for of_row in cells])
 
 
 def _write(path: Path, content: Any) -> None:

@@ -47,7 +47,7 @@ STANDS_FOR = {
     "--runs 8": "--runs 2",
     "sleep 600": "sleep 1",
 }
-"""What is typed instead. All the rest is typed as it stands."""
+"""What is typed instead, beside the address of a server. All the rest is typed as it stands."""
 BEFORE = {
     "docs/if-you-come-from.md": [
         "ftcot build-finetune-data --model-key text-davinci-002 --dataset-key gsm8k",

@@ -62,7 +62,7 @@ def test_rationales_of_ones_own_tasks_are_right() -> None:
     assert (sample.answer, sample.rationale) == ("13", "The digits are 2 + 0 + 4 + 7 = 13. The answer is 13.")
 
 
-@pytest.mark.models
+@pytest.mark.slow
 def test_gsm8k_with_human_rationales(
     tmp_path: Path, shared_data: Path, tiny_llama_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
