@@ -55,6 +55,10 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         first = completion_of(samples[0], "zs_cot", right=True)
         store.append([replace(first, question=HOSTILE, reasoning_completion=HOSTILE, reasoning_prompt="")])
         store.finish(start("test", {}).manifest())
+    cut = CompletionId("<s>m", "ft_cot_token", DATASET, "mine", "short")
+    with open_completions(cut.path(saved), {}, [], "test") as store:
+        store.append([replace(first, completion="so it goes on and", finish_reason="length")])
+        store.finish(start("test", {}).manifest())
     write_completions(saved, CompletionId("<s>m", "zs_cot", HOSTILE_KEY), samples, chance(0.5, 2))
     write_epochs(saved, "mine_m_run_0", [(2.0, 1.5, {}), (1.0, 1.2, {})])
     many = {f"task {number}": 1.0 for number in range(9)}
@@ -187,10 +191,13 @@ def test_completions_are_filtered_and_paged(driver: Any, page: Path) -> None:
 
     open_page(driver, page)
     data = json.loads(driver.execute_script("return document.getElementById('sample-data').textContent"))
-    assert status(driver).startswith("1 to 10 of 281 completions")
+    assert status(driver).startswith("1 to 10 of 282 completions")
+    for mark in ("right", "format", "cut"):
+        Select(driver.find_element(By.NAME, "mark")).select_by_value(mark)
+        assert f" of {sum(mark in row[8] for row in data['rows'])} completions" in status(driver)
     Select(driver.find_element(By.NAME, "mark")).select_by_value("wrong")
     wrong = sum("wrong" in row[8] for row in data["rows"])
-    assert status(driver) == f"1 to 10 of {wrong} completions that fit, of 281"
+    assert status(driver) == f"1 to 10 of {wrong} completions that fit, of 282"
     marks = driver.execute_script(
         "return [...document.querySelectorAll('.verdict')].map((m) => m.textContent)"
     )
@@ -200,7 +207,7 @@ def test_completions_are_filtered_and_paged(driver: Any, page: Path) -> None:
     Select(driver.find_element(By.NAME, "file")).select_by_index(1)
     assert f" of {sum('wrong' in row[8] and row[0] == 0 for row in data['rows'])} comple" in status(driver)
     search(driver, "no completion says so")
-    assert status(driver) == "None of 281 completions fits."
+    assert status(driver) == "None of 282 completions fits."
 
 
 def test_the_keyboard_reaches_everything(driver: Any, page: Path) -> None:

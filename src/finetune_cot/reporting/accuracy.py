@@ -132,6 +132,7 @@ def by_family(rows: Iterable[Entry]) -> Table:
             for entry in ordered
         ),
         headings=[*columns[:2], "parameters, millions", *_NAMES, "data set", "runs", "n", "accuracy, %"],
+        csv_only=["runs"],
         notes=["Platform: local, or the kind of server that the model ran at; empty where nothing tells."],
     )
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from finetune_cot.reporting.charts import Bar, BarChart
+from finetune_cot.reporting.model_names import family, millions
 from finetune_cot.reporting.naming import METHODS, Naming
 from finetune_cot.reporting.runs import Entry
 
@@ -21,6 +22,30 @@ def bar_charts(rows: Sequence[Entry]) -> list[BarChart]:
     if len(datasets) > 1 and len(models) == 1 and len(rows) <= MAX_JOINED:
         return [_joined_chart(models.pop(), datasets)]
     return [_dataset_chart(dataset, group) for dataset, group in datasets.items()]
+
+
+def family_charts(rows: Sequence[Entry]) -> list[BarChart]:
+    """A chart for each platform and family of models, by their size; none where there is one family alone."""
+    families: dict[tuple[str, str], list[Entry]] = {}
+    for entry in rows:
+        of = entry.runs[0].platform or "", family(entry.naming.model)
+        families.setdefault(of, []).append(entry)
+    if len(families) < 2:
+        return []
+    return [
+        _family_chart(", ".join(filter(None, (name, platform))), group)
+        for (platform, name), group in sorted(families.items(), key=lambda item: item[0])
+    ]
+
+
+def _family_chart(name: str, rows: Sequence[Entry]) -> BarChart:
+    ordered = sorted(rows, key=lambda entry: (entry.dataset, millions(entry.naming.model) or 0))
+    groups = (f"{entry.dataset}: {entry.naming.model}" for entry in ordered)
+    bars = tuple(
+        _bar(entry, group, _label(entry, rows)) for entry, group in zip(ordered, groups, strict=True)
+    )
+    file = f"accuracy_of_family_{name.replace(', ', '_')}"
+    return BarChart(file, f"Accuracy: {name}", _x_label(rows), bars, KINDS)
 
 
 def _joined_chart(model: str, datasets: Mapping[str, Sequence[Entry]]) -> BarChart:
@@ -48,7 +73,11 @@ def _bar(entry: Entry, group: str, label: str) -> Bar:
 def _label(entry: Entry, beside: Sequence[Entry]) -> str:
     """The method, and the training where the method alone does not tell students apart."""
     name = entry.naming
-    same = [item for item in beside if (item.naming.model, item.naming.method) == (name.model, name.method)]
+    same = [
+        item
+        for item in beside
+        if (item.dataset, item.naming.model, item.naming.method) == (entry.dataset, name.model, name.method)
+    ]
     return f"{name.method} [{name.training}]" if len(same) > 1 else name.method
 
 

@@ -12,7 +12,7 @@ from finetune_cot.reporting.agreement_figures import (
     approximation_charts,
     drawn_tasks,
 )
-from finetune_cot.reporting.bars import bar_charts
+from finetune_cot.reporting.bars import bar_charts, family_charts
 from finetune_cot.reporting.chance import dataset_table
 from finetune_cot.reporting.charts import Chart, has_values
 from finetune_cot.reporting.chosen import (
@@ -56,6 +56,8 @@ from finetune_cot.reporting.runs import Entry, entries
 from finetune_cot.reporting.scoring import OTHER
 from finetune_cot.reporting.tables import Table, table
 
+MAX_FAMILIES = 12
+"""Families of models whose accuracies are drawn; those of more are in the table alone."""
 MAX_LOSS_NAMES = 12
 """Trainings whose losses are drawn; those of more are in the tables alone."""
 
@@ -128,7 +130,8 @@ def _accuracy(rows: Sequence[Entry], part: str) -> Iterator[Section]:
     yield Section("Accuracy", tables=(accuracy.overview(rows),), charts=tuple(bar_charts(rows)))
     platforms = {entry.runs[0].platform for entry in rows} - {None}
     if len(platforms) > 1 or len({family(entry.naming.model) for entry in rows}) > 1:
-        yield Section("Accuracy by platform and family", tables=(accuracy.by_family(rows),))
+        families, charts = accuracy.by_family(rows), family_charts(rows)[:MAX_FAMILIES]
+        yield Section("Accuracy by platform and family", tables=(families,), charts=tuple(charts))
     yield Section("Accuracy in detail", tables=(accuracy.detail(rows),))
     best = accuracy.best_epochs(rows)
     if best.rows and part == "test":
