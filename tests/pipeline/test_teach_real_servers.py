@@ -71,7 +71,7 @@ def _wait(url: str, server: subprocess.Popen[bytes], told: IO[bytes]) -> None:
 
 
 def teach(address: str, model: str, endpoint: str, saved_dir: Path) -> None:
-    """Have 20 questions answered in two steps, and once more, which asks for nothing."""
+    """Have 20 questions answered in two steps, once more, which asks for nothing, and some several times."""
     options = {"model-key": model, "base-url": address, "endpoint": endpoint, "limit": QUESTIONS}
     options |= {
         "max-reasoning-tokens": 16,
@@ -90,6 +90,9 @@ def teach(address: str, model: str, endpoint: str, saved_dir: Path) -> None:
         assert completion.finish_reason in ("stop", "length")
     with ftcot(*line, saved_dir=saved_dir) as process:
         assert finish(process)["reused"] == QUESTIONS
+    sampled = ["--completion-key", "zs_t70", "--num-completions", "2", "--seed", "5", "--limit", "3"]
+    with ftcot(*line, *sampled, saved_dir=saved_dir) as process:
+        assert finish(process)["completed"] == 6  # whatever the server thinks of a seed and of `n`
 
 
 @pytest.mark.parametrize("endpoint", ["chat", "completions"])

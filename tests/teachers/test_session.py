@@ -126,6 +126,17 @@ def test_a_model_that_refuses_parameters_works_all_the_same() -> None:
     ] * 2
 
 
+def test_a_parameter_that_is_refused_in_another_form_is_left_out_too() -> None:
+    def refusing(asked: Asked) -> Reply:
+        if "seed" in asked.body:
+            return 422, {"detail": "Unexpected keys in the request: {'seed'}"}
+        return completion_reply(asked)
+
+    with loopback(refusing) as served:
+        [found] = taught(served, requests([ANN]), Recipe("zs", temperature=0.7, seed=5))
+    assert isinstance(found, Completion)
+
+
 def test_a_prompt_that_is_too_long_says_nothing_of_the_server() -> None:
     message = "'max_tokens' is too large: 128. This model's maximum context length is 100 tokens"
 

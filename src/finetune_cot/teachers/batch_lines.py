@@ -15,6 +15,7 @@ from finetune_cot.prompts.templates import (
     prompt_text,
 )
 from finetune_cot.teachers.asking import Server
+from finetune_cot.teachers.client import told_by
 from finetune_cot.teachers.dialect import Dialect, wanted_parameters
 from finetune_cot.teachers.protocol import Recipe, TeachRequest
 from finetune_cot.teachers.replies import NoCompletionError, NoTextError, reply_of
@@ -146,10 +147,10 @@ def _reply_or_reason(answer: Mapping[str, Any]) -> Mapping[str, Any] | NoAnswer:
     if not error and status == 200 and isinstance(body, dict):
         return body
     if not error and isinstance(body, dict):
-        error = body.get("error")
-    told = (error.get("message") or error.get("code")) if isinstance(error, dict) else error
-    told = " ".join(str(told or "the server's answer is no completion").split()).rstrip(".")[:300]
+        error = body.get("error") or body
     code, named = (error.get("code"), error.get("param")) if isinstance(error, dict) else (None, None)
+    told = told_by(error) or code or "the server's answer is no completion"
+    told = " ".join(str(told).split()).rstrip(".")[:300]
     is_form = status in _BAD and not is_of_this_prompt(code, told)
     reason = f"{told} (HTTP {status})" if status not in (None, 200) else told
     return NoAnswer(reason, is_form, named if isinstance(named, str) else None)

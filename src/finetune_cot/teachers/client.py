@@ -33,11 +33,19 @@ def blocking_client(access: Access, timeout: float, max_retries: int) -> openai.
 
 def error_line(access: Access, error: openai.APIError) -> str:
     """One line of what went wrong; a key that the server repeats is left out."""
-    told = error.body.get("message") if isinstance(error.body, dict) else None
+    told = told_by(error.body)
     if isinstance(error, openai.APIConnectionError):
         told = _connection_failure(error)
     status = f" (HTTP {error.status_code})" if isinstance(error, openai.APIStatusError) else ""
     return access.hide(" ".join(str(told or error.message).split())).rstrip(".")[:300] + status
+
+
+def told_by(body: object) -> str | None:
+    """What a server says in an error, in the forms that servers have; None where it is a page or nothing."""
+    if isinstance(body, dict):
+        known = (body.get(name) for name in ("message", "detail", "error"))
+        return next((str(told) for told in known if told), None)
+    return body if isinstance(body, str) and not body.lstrip().startswith("<") else None
 
 
 def refusal(access: Access, error: openai.APIError, not_found: str) -> TeacherError:
