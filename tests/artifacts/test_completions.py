@@ -135,6 +135,31 @@ def test_a_kill_between_the_file_and_the_end_of_its_journal(tmp_path: Path) -> N
     assert not journal_path(path).exists()
 
 
+def test_lost_tokens_are_summed_up_and_never_counted_twice(tmp_path: Path) -> None:
+    path = tmp_path / "D_x.json"
+    for number, sum_so_far in enumerate(({"prompt": 3}, {"prompt": 6}, {"prompt": 9})):
+        with open_completions(path, METADATA, IDENTITY, "teach") as store:
+            store.append([completion(number)], {"prompt": 3})
+            journal = journal_path(path).read_bytes()
+            if number:  # the first run is killed before it has written the file
+                store.finish(manifest())
+        assert read_completions(path).metadata["lost_tokens"] == sum_so_far
+    journal_path(path).write_bytes(journal)  # as after a kill before the journal was removed
+    assert read_completions(path).metadata["lost_tokens"] == {"prompt": 9}
+    write(path)
+    content = read_completions(path)
+    assert (content.metadata["lost_tokens"], len(content.completions)) == ({"prompt": 9}, 3)
+
+
+def test_a_completion_that_is_added_again_in_a_journal_replaces_the_first(tmp_path: Path) -> None:
+    path = tmp_path / "D_x.json"
+    for text in ("4", "5"):
+        write(path, completion(0, text=text), finish=False)
+    assert [item.completion for item in read_completions(path).completions] == ["5"]
+    write(path)
+    assert [item.completion for item in read_completions(path).completions] == ["5"]
+
+
 def test_a_killed_run_loses_at_most_what_is_in_flight(tmp_path: Path) -> None:
     code = """
 import sys

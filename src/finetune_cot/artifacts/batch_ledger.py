@@ -125,8 +125,9 @@ class BatchLedger:
         Raises:
             ArtifactError: it cannot be written.
         """
-        self.refused = tuple(refused)
-        self._write()
+        if tuple(refused) != self.refused:
+            self.refused = tuple(refused)
+            self._write()
 
     def drop(self, batch: Batch) -> None:
         """Forget a batch that never came to the server.

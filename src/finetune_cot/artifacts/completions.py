@@ -16,7 +16,13 @@ from typing import Any, BinaryIO
 from finetune_cot.artifacts.completion_json import write_by_sample
 from finetune_cot.artifacts.files import read_json, sha256_json, write_file_atomic
 from finetune_cot.artifacts.ids import CompletionId, parse_completion_path
-from finetune_cot.artifacts.journal import append_records, begin_journal, parse_line, read_journal
+from finetune_cot.artifacts.journal import (
+    JournalContent,
+    append_records,
+    begin_journal,
+    parse_line,
+    read_journal,
+)
 from finetune_cot.artifacts.lock import artifact_lock
 from finetune_cot.artifacts.manifest import Manifest, parse_manifest, to_dict
 from finetune_cot.errors import ArtifactError
@@ -118,7 +124,7 @@ def read_completions(path: Path) -> CompletionFile:
     if begun is not None:
         metadata = metadata or dict(begun.header)
         completions |= {item.key: item for item in _journaled(journal, begun.records)}
-        if lost := _lost(begun.records) + Counter(metadata.get(LOST_TOKENS, {})):
+        if lost := _lost(begun):
             metadata[LOST_TOKENS] = dict(lost)
     manifest = None if made is None else parse_manifest(made, path)
     return CompletionFile(path, metadata, _sorted(completions), manifest)
@@ -146,8 +152,7 @@ def open_completions(
         outdated = replace and bool(made_otherwise(finished_metadata, metadata, identity))
         if outdated:
             finished_metadata, finished = {}, {}
-        lost_before = Counter(finished_metadata.pop(LOST_TOKENS, {}))
-        lost = Counter(lost_before)
+        lost = lost_before = Counter(finished_metadata.pop(LOST_TOKENS, {}))
         refuse_other(path, finished_metadata, metadata, identity)
         journal = journal_path(path)
         journaled = JournaledCompletions(journal)
@@ -158,10 +163,10 @@ def open_completions(
             places = zip(content.starts, content.records, strict=True)
             starts = [start for start, record in places if LOST_TOKENS not in record]
             journaled.note([item.key for item in _journaled(journal, content.records)], starts)
-            lost += _lost(content.records)
+            lost = _lost(content)
             size = content.size
         store = CompletionStore(path, {**finished_metadata, **metadata}, finished, journaled, size, outdated)
-        store.lost, store.lost_before = lost, lost_before
+        store.lost, store.lost_before = lost.copy(), lost_before
         yield store
 
 
@@ -246,7 +251,7 @@ class CompletionStore:
         if self._journal_size == 0:
             if self._outdated:  # a reader must never see the old file together with the new journal
                 self.path.unlink(missing_ok=True)
-            begin_journal(journal, self._metadata)
+            begin_journal(journal, {**self._metadata, **self._told_lost()})
             self._journal_size = journal.stat().st_size
         now = time.monotonic()  # waiting for the disk each time would take longer than a quick teacher
         synchronize = now - self._synchronized >= SECONDS_UNSYNCHRONIZED
@@ -265,14 +270,16 @@ class CompletionStore:
         """
         is_new = self.lost != self.lost_before or not self.journaled.items() <= self.finished.items()
         if is_new or not self.path.exists():
-            lost = {LOST_TOKENS: dict(self.lost)} if self.lost else {}
             with write_file_atomic(self.path) as file:
-                metadata = {**self._metadata, **lost, "manifest": to_dict(manifest)}
+                metadata = {**self._metadata, **self._told_lost(), "manifest": to_dict(manifest)}
                 write_by_sample(
                     file, metadata, self.completions, lambda key: to_record(self.completions[key])
                 )
         journal_path(self.path).unlink(missing_ok=True)
         return self.path
+
+    def _told_lost(self) -> dict[str, Any]:
+        return {LOST_TOKENS: dict(self.lost)} if self.lost else {}
 
 
 def journal_path(path: Path) -> Path:
@@ -367,9 +374,10 @@ def _journaled(journal: Path, records: Iterable[Mapping[str, Any]]) -> list[Comp
     ]
 
 
-def _lost(records: Iterable[Mapping[str, Any]]) -> Counter[str]:
+def _lost(content: JournalContent) -> Counter[str]:
+    """Tokens lost by what a journal says: those from before it, in its header, and its own."""
     lost: Counter[str] = Counter()
-    for record in records:
+    for record in (content.header, *content.records):
         lost.update(record.get(LOST_TOKENS, {}))
     return lost
 

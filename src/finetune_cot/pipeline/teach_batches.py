@@ -312,10 +312,10 @@ def _back(work: _Work, batch: Batch, state: BatchState) -> _Back:
     replies = [answer for answer in answers.values() if isinstance(answer, dict)]
     counted = total(usage_of(reply.get("usage")) for reply in replies)
     is_counted = bool(counted.prompt or counted.completion) or not replies
-    dialect = dialect_of(work.server, batch.refused)
+    dialect, as_sent = (dialect_of(work.server, batch.refused) for _ in range(2))
     for custom_id, answer in answers.items():
         if isinstance(answer, NoAnswer) and answer.is_form:
-            sent = parameters_of(dialect, work.job.recipe, batch.step, key_of(custom_id)[1])
+            sent = parameters_of(as_sent, work.job.recipe, batch.step, key_of(custom_id)[1])
             dialect.learn(answer.reason, answer.parameter, sent)
     back = _Back([], [], Counter(), counted, is_counted, dialect.refused)
     for custom_id in batch.custom_ids:
