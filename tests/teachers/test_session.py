@@ -166,6 +166,23 @@ def test_one_bad_request_among_good_ones_is_recorded(concurrency: int) -> None:
     assert found[1] == Failure((9, 0), "invalid character (HTTP 400)")
 
 
+def test_after_a_refusal_nothing_is_asked_and_what_was_paid_for_is_told() -> None:
+    def answer(asked: Asked) -> Reply:
+        return error_reply(401, "expired") if "answer is" in asked.text else completion_reply(asked)
+
+    with loopback(answer) as served:
+        server = Server("m", server_access(served.base_url), endpoint="completions", concurrency=4)
+        answers = OpenAITeacher(server).teach(requests([ANN, BEN], 20), Recipe("zs_cot"), ())
+        found: list[Completion | Failure] = []
+        with pytest.raises(TeacherError, match="expired"):
+            found.extend(answer for batch in answers for answer in batch)
+    assert (
+        len(served.asked) <= 12
+    )  # four first steps, and what was begun when the first second step came back
+    assert found
+    assert all(isinstance(item, Failure) and item.usage.prompt == 10 for item in found)
+
+
 def test_a_refusal_for_too_much_lets_all_wait_and_none_fails() -> None:
     began = time.monotonic()
 

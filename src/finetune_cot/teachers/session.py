@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from finetune_cot.artifacts.completions import Completion
+from finetune_cot.errors import TeacherError
 from finetune_cot.prompts.templates import (
     answer_messages,
     answer_prompt,
@@ -105,11 +106,12 @@ class Session:
                     self._one_done.set()
         except Exception as error:
             self._error = self._error or error
+            self._give_up()
         finally:
             self._news.set()
 
     async def _next_piece(self) -> _Group | _Second | None:
-        while True:
+        while not self._error:
             if self._begun:
                 self._open += 1
                 return self._begun.popleft()
@@ -122,6 +124,17 @@ class Session:
             # Another worker's reply may hold fewer choices than it should, or cost less than was held for it.
             self._one_done.clear()
             await self._one_done.wait()
+        return None
+
+    def _give_up(self) -> None:
+        """Tell of rationales whose answers are not asked for any more: they were paid for."""
+        while self._begun:
+            if isinstance(piece := self._begun.popleft(), _Second):
+                self._fail(piece, "not asked, as the run ended")
+
+    def _fail(self, begun: _Second, reason: str) -> None:
+        usage = begun.first.usage
+        self._tell(begun.request, Failure(begun.request.key, reason, usage), usage)
 
     def _can_afford(self, group: _Group) -> bool:
         return self._budget is None or self._budget.hold(self._most(group.requests))
@@ -171,8 +184,11 @@ class Session:
         try:
             reply = await self._ask(prompt, (request,), self._recipe.max_answer_tokens)
         except FailedRequestError as error:
-            self._tell(request, Failure(request.key, str(error), first.usage), first.usage)
+            self._fail(begun, str(error))
             return
+        except TeacherError as error:
+            self._fail(begun, str(error))
+            raise
         second = step_of_choice(prompt.text, reply.choices[0], reply.usage, reply.parameters)
         self._tell(request, completion_of(request, first, second), first.usage + second.usage)
 
