@@ -45,13 +45,17 @@ def test_completions_stand_beside_what_their_student_learned() -> None:
         [2, 3, 4, 4, 5, 6, 6, 128, 0],
         [1, 3, 3, 3, None, None, None, None, None],
     ]
-    (chart,) = lengths_charts([item], [data])
+    chart, tokens = lengths_charts([item], [data])
     assert [line.label for line in chart.lines] == [
         "training data ft_cot_gsm8k, n = 1",
         "m, fine-tune-CoT (token) [ft_cot_*, lora], n = 2, 0 cut off at 128 tokens",
     ]
     assert [(point.x, point.y) for point in chart.lines[1].points] == [(3, 50), (4, 100)]
-    assert lengths_charts([measured(student_id(), 5)], []) == []
+    written, limit = tokens.lines
+    assert [(point.x, point.y) for point in written.points] == [(5, 50), (6, 100)]
+    assert (limit.label, limit.dashed) == ("limit of 128 for the rationale", True)
+    assert [(point.x, point.y) for point in limit.points] == [(128, 0), (128, 100)]
+    assert list(lengths_charts([measured(student_id(), 5)], [])) == []
 
 
 @pytest.mark.parametrize("values", [(), (1,)])
@@ -59,3 +63,16 @@ def test_nothing_is_told_of_no_texts(values: tuple[int, ...]) -> None:
     item = replace(measured(student_id(), 5), lengths=Lengths(values))
     (row,) = lengths_table([item], []).rows
     assert [cell.value for cell in row[4:6]] == ([1, 1] if values else [0, None])
+
+
+def test_runs_and_epochs_are_told_apart() -> None:
+    lengths = Lengths((3, 4))
+    items = [
+        replace(measured(student_id(*of), 5), lengths=lengths)
+        for of in (("lora", None), ("lora_run_1", None), ("lora_run_1", 2))
+    ]
+    assert [row[2].text for row in lengths_table(items, []).rows] == [
+        "ft_cot_*, lora",
+        "ft_cot_*, lora, run 1",
+        "ft_cot_*, lora, run 1, epoch 2",
+    ]

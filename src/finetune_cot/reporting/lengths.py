@@ -1,12 +1,13 @@
 """How long completions are, beside the limit on their tokens and what students learned from."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from finetune_cot.artifacts.completions import Completion
 from finetune_cot.artifacts.finetune_data import FinetuneRow
 from finetune_cot.reporting.charts import Line, LineChart, Point
 from finetune_cot.reporting.findings import Lengths, Measurement, TrainingData
 from finetune_cot.reporting.naming import naming
+from finetune_cot.reporting.runs import run_number
 from finetune_cot.reporting.tables import Table, Value, table
 
 QUANTILES = (0, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 100)
@@ -78,31 +79,42 @@ def lengths_table(measurements: Iterable[Measurement], training_data: Iterable[T
 
 def lengths_charts(
     measurements: Sequence[Measurement], training_data: Sequence[TrainingData]
-) -> list[LineChart]:
-    """For each data set, how the lengths of its completions are distributed, beside its training data."""
-    datasets = sorted({item.id.dataset_key for item in measurements})
-    charts = []
-    for dataset in datasets:
+) -> Iterator[LineChart]:
+    """For each data set, how the lengths of its completions are distributed.
+
+    In words beside its training data, and in tokens beside the limit where the files tell of them.
+    """
+    for dataset in sorted({item.id.dataset_key for item in measurements}):
         learned = [item for item in training_data if item.tasks == (dataset,)]
         named = [(f"training data {item.finetune_key}", item.lengths) for item in learned[: MAX_LINES // 2]]
-        named += [(_label(item), item.lengths) for item in measurements if item.id.dataset_key == dataset]
-        lines = [
-            Line(f"{label}, {_told(lengths)}", _distribution(lengths.words), colour)
-            for colour, (label, lengths) in enumerate(named[:MAX_LINES])
-            if lengths.words
-        ]
-        if lines:
-            charts.append(
-                LineChart(
-                    name=f"lengths_{dataset}",
-                    title=f"Length of rationale and answer: {dataset}",
-                    x_label="Words",
-                    y_label="Texts that are at most so long (%)",
-                    lines=tuple(lines),
-                    percent=True,
-                )
-            )
-    return charts
+        written = [(_label(item), item.lengths) for item in measurements if item.id.dataset_key == dataset]
+        words = [(f"{label}, {_told(of)}", of.words) for label, of in [*named, *written] if of.words]
+        if words:
+            title = f"Length of rationale and answer: {dataset}"
+            yield _chart(f"lengths_{dataset}", title, "Words", _lines(words))
+        tokens = [(f"{label}, {_told(of)}", of.tokens) for label, of in written if of.tokens]
+        if tokens:
+            limits = sorted({of.limit for _, of in written if of.tokens and of.limit is not None})
+            lines = [*_lines(tokens), *(_limit(limit, place) for place, limit in enumerate(limits))]
+            title = f"New tokens of rationale and answer: {dataset}"
+            yield _chart(f"tokens_{dataset}", title, "New tokens", lines)
+
+
+def _chart(name: str, title: str, unit: str, lines: Sequence[Line]) -> LineChart:
+    share = "Texts that are at most so long (%)"
+    return LineChart(name, title, x_label=unit, y_label=share, lines=tuple(lines), percent=True)
+
+
+def _lines(named: Sequence[tuple[str, Sequence[int]]]) -> list[Line]:
+    return [
+        Line(label, _distribution(values), colour) for colour, (label, values) in enumerate(named[:MAX_LINES])
+    ]
+
+
+def _limit(limit: int, place: int) -> Line:
+    """An upright line at the limit."""
+    ends = Point(limit, 0), Point(limit, 100)
+    return Line(f"limit of {limit} for the rationale", ends, MAX_LINES + place, dashed=True)
 
 
 def _label(item: Measurement) -> str:
@@ -118,8 +130,11 @@ def _told(lengths: Lengths) -> str:
 
 
 def _names(item: Measurement) -> tuple[str, str, str]:
-    name = naming(item)
-    return name.model, name.method, name.training
+    """What tells a file from the others, its run and epoch too."""
+    name, run = naming(item), run_number(item)
+    training = name.training + (f", run {run}" if run else "")
+    epoch = "" if item.id.epoch is None else f", epoch {item.id.epoch}"
+    return name.model, name.method, training + epoch
 
 
 def _distribution(values: Sequence[int]) -> tuple[Point, ...]:
