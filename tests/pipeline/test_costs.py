@@ -63,6 +63,9 @@ def test_the_limit_is_that_of_all_runs_together(run: Run) -> None:
     assert second.total_cost is not None
     assert second.total_cost == pytest.approx((first.completed + second.completed) * REPLY)
     assert second.total_cost <= 0.1
+    plan = run(**limited, dry_run=True).plan
+    assert plan is not None
+    assert plan.cost_left == pytest.approx(0.1 - second.total_cost)
     assert run(**limited).completed == 0
     whole = run(limit=60)
     assert whole.reused == first.completed + second.completed
@@ -103,6 +106,9 @@ def test_batches_and_live_requests_are_one_sum(run: Run, served: Platform) -> No
 
 def test_what_is_under_way_by_batches_is_held_back(run: Run, served: Platform) -> None:
     run(batch="submit", limit=5, max_cost=0.1)
+    plan = run(batch="submit", limit=7, dry_run=True).plan
+    assert plan is not None
+    assert plan.missing == 2
     with pytest.raises(UsageError, match=r"may cost up to 0.* dollars by batches, and 0.* are left"):
         run(batch="submit", limit=60, max_cost=0.1)
     served.finish()

@@ -137,7 +137,8 @@ def _teach(config: TeachConfig, ranks: Ranks) -> TeachResult:
         known, there = {}, {}
     there = _up_to_date(job, known, there, config.overwrite)
     if config.dry_run:
-        return _planned(config, job, subject, {request.key for request in requests} & there.keys())
+        left = costs_of(config, job, known).left(there.values())
+        return _planned(config, job, subject, {request.key for request in requests} & there.keys(), left)
     if config.batch:
         from finetune_cot.pipeline.teach_batches import teach_by_batches
 
@@ -210,9 +211,13 @@ def _subject(config: TeachConfig) -> Subject:
     return base_subject(config.model_key)
 
 
-def _planned(config: TeachConfig, job: Job, subject: Subject, there: set[tuple[int, int]]) -> TeachResult:
+def _planned(
+    config: TeachConfig, job: Job, subject: Subject, there: set[Key], left: float | None
+) -> TeachResult:
     check_teacher(config, subject)
-    missing = [request.sample for request in job.requests if request.key not in there]
+    begun = there | (keys_under_way(ledger_path(job.id, config.saved_dir)) if config.batch else set())
+    missing = [request.sample for request in job.requests if request.key not in begun]
+    plan = estimate(job, missing, prices_of(config), BATCH_DISCOUNT if config.batch else 1.0)
     return TeachResult(
         path=job.path,
         requested=len(job.requests),
@@ -227,7 +232,7 @@ def _planned(config: TeachConfig, job: Job, subject: Subject, there: set[tuple[i
         model_key=subject.model_key,
         dataset_key=job.id.dataset_key,
         completion_key=job.id.completion_key,
-        plan=estimate(job, missing, prices_of(config), BATCH_DISCOUNT if config.batch else 1.0),
+        plan=replace(plan, cost_left=left),
     )
 
 

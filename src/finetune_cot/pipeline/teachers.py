@@ -43,6 +43,8 @@ class Plan:
     """About, in US dollars, at most; None where the prices are not known."""
     first_prompt: str
     writes: Path
+    cost_left: float | None = None
+    """US dollars that are left of ``--max-cost``, after earlier runs and batches; None for any amount."""
 
 
 def asks_in_messages(options: Options) -> bool:
