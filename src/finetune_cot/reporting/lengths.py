@@ -6,8 +6,7 @@ from finetune_cot.artifacts.completions import Completion
 from finetune_cot.artifacts.finetune_data import FinetuneRow
 from finetune_cot.reporting.charts import Line, LineChart, Point
 from finetune_cot.reporting.findings import Lengths, Measurement, TrainingData
-from finetune_cot.reporting.naming import naming
-from finetune_cot.reporting.runs import run_number
+from finetune_cot.reporting.naming import naming, train_key_and_run
 from finetune_cot.reporting.tables import Table, Value, table
 
 QUANTILES = (0, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 100)
@@ -131,7 +130,7 @@ def _told(lengths: Lengths) -> str:
 
 def _names(item: Measurement) -> tuple[str, str, str]:
     """What tells a file from the others, its run and epoch too."""
-    name, run = naming(item), run_number(item)
+    name, run = naming(item), train_key_and_run(item.id.train_key or "")[1]
     training = name.training + (f", run {run}" if run else "")
     epoch = "" if item.id.epoch is None else f", epoch {item.id.epoch}"
     return name.model, name.method, training + epoch
