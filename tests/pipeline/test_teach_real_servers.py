@@ -31,8 +31,8 @@ FIGURES = (
     *("completed", "failed", "distinct_rationales", "distinct_rate", "incomplete"),
     *("prompt_tokens", "completion_tokens", "seconds"),
 )
-PATIENCE = 180.0
-"""Seconds until a server is up."""
+PATIENCE = 1200.0
+"""Seconds until a server is up, and until it has answered."""
 
 
 @contextlib.contextmanager
@@ -81,7 +81,7 @@ def teach(address: str, model: str, endpoint: str, saved_dir: Path) -> None:
     }
     line = ["teach", "--teacher", "openai", *(part for k, v in options.items() for part in (f"--{k}", v))]
     with ftcot(*line, saved_dir=saved_dir) as process:
-        result = finish(process)
+        result = finish(process, PATIENCE)
     assert (result["requested"], result["completed"], result["failed"]) == (QUESTIONS, QUESTIONS, 0)
     assert result["completion_tokens"] > 0
     sys.stdout.write(json.dumps({"endpoint": endpoint, **{name: result[name] for name in FIGURES}}) + "\n")
@@ -92,7 +92,7 @@ def teach(address: str, model: str, endpoint: str, saved_dir: Path) -> None:
         assert finish(process)["reused"] == QUESTIONS
     sampled = ["--completion-key", "zs_t70", "--num-completions", "2", "--seed", "5", "--limit", "3"]
     with ftcot(*line, *sampled, saved_dir=saved_dir) as process:
-        assert finish(process)["completed"] == 6  # whatever the server thinks of a seed and of `n`
+        assert finish(process, PATIENCE)["completed"] == 6  # whatever the server thinks of a seed and of `n`
 
 
 @pytest.mark.parametrize("endpoint", ["chat", "completions"])
