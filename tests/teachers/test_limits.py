@@ -57,6 +57,16 @@ def test_one_refusal_lets_all_wait_and_many_at_once_count_once() -> None:
     assert limits.crowded == 0
 
 
+def test_a_long_wait_is_told_once() -> None:
+    told: list[str] = []
+    limits = Limits(None, None, tell=told.append)
+    sent = time.monotonic()
+    for _ in range(5):
+        limits.wait_for_all({"retry-after": "7200"}, sent)
+        limits.wait_for_all({"retry-after": "2"}, sent)
+    assert told == ["note: the server asks for a wait of 7200 s; nothing is sent meanwhile"]
+
+
 @pytest.mark.parametrize(
     ("text", "seconds"),
     [("6m0s", 360.0), ("20ms", 0.02), ("1h2m3.5s", 3723.5), ("1.5", 1.5), ("", None), ("soon", None)],

@@ -10,6 +10,7 @@ from finetune_cot.models.registry import check_available
 from finetune_cot.pipeline.costs import prices_of
 from finetune_cot.pipeline.devices import rank_device
 from finetune_cot.pipeline.jobs import Job, Options
+from finetune_cot.pipeline.progress import say
 from finetune_cot.pipeline.ranks import Ranks
 from finetune_cot.pipeline.subject import Subject, load_subject, require_weights
 from finetune_cot.pipeline.train_checks import check_precision
@@ -171,4 +172,4 @@ def _server_teacher(options: Options, dollars: float | None) -> Teacher:
     from finetune_cot.teachers.server import OpenAITeacher
 
     prices = None if dollars is None else prices_of(options)
-    return OpenAITeacher(server_of(options), prices, dollars)
+    return OpenAITeacher(server_of(options), prices, dollars, say)

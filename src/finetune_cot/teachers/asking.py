@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -83,12 +83,15 @@ class Asker:
     Args:
         server: Which model is asked, where and how.
         client: Its client.
+        tell: Told of long waits.
     """
 
-    def __init__(self, server: Server, client: openai.AsyncOpenAI) -> None:
+    def __init__(
+        self, server: Server, client: openai.AsyncOpenAI, tell: Callable[[str], None] = lambda _: None
+    ) -> None:
         self._server = server
         self._client = client
-        self._limits = Limits(server.requests_per_minute, server.tokens_per_minute, server.max_backoff)
+        self._limits = Limits(server.requests_per_minute, server.tokens_per_minute, server.max_backoff, tell)
         self.dialect = Dialect(server.access.is_openai, server.endpoint == "chat")
         self.worked = False
         """Whether anything was answered."""

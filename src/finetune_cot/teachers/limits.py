@@ -3,10 +3,12 @@
 import asyncio
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from finetune_cot.teachers.retries import LONGEST_BACKOFF, backoff, seconds_to_wait
 
+_LONG = 30.0
+"""Seconds of a wait that is worth telling of."""
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -46,6 +48,7 @@ class Limits:
         requests_per_minute: By the user; None for no limit.
         tokens_per_minute: By the user, of prompts and completions together; None for no limit.
         max_backoff: Seconds that are waited, at most, where a server does not say how long.
+        tell: Told of long waits.
     """
 
     def __init__(
@@ -53,10 +56,12 @@ class Limits:
         requests_per_minute: float | None,
         tokens_per_minute: float | None,
         max_backoff: float = LONGEST_BACKOFF,
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._requests = Pace(requests_per_minute)
         self._tokens = Pace(tokens_per_minute)
         self._max_backoff = max_backoff
+        self._tell = tell
         self._closed_until = 0.0
         self._closed_at = 0.0
         self.crowded = 0
@@ -102,7 +107,10 @@ class Limits:
             self._closed_at = time.monotonic()
 
     def _close(self, seconds: float) -> None:
-        self._closed_until = max(self._closed_until, time.monotonic() + seconds)
+        until = time.monotonic() + seconds
+        if seconds >= _LONG and until > self._closed_until + _LONG:
+            self._tell(f"note: the server asks for a wait of {seconds:.0f} s; nothing is sent meanwhile")
+        self._closed_until = max(self._closed_until, until)
 
     async def _opened(self) -> None:
         while (wait := self._closed_until - time.monotonic()) > 0:

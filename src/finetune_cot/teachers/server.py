@@ -1,7 +1,7 @@
 """A server with OpenAI's interface as a teacher: OpenAI itself, vLLM, llama.cpp, Ollama and many more."""
 
 import asyncio
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import openai
@@ -27,12 +27,20 @@ class OpenAITeacher:
         server: Which model is asked, where and how.
         prices: What its tokens cost; None where that is not known.
         max_cost: US dollars that a call of `teach` may cost; only with prices.
+        tell: Told of long waits.
     """
 
-    def __init__(self, server: Server, prices: Prices | None = None, max_cost: float | None = None) -> None:
+    def __init__(
+        self,
+        server: Server,
+        prices: Prices | None = None,
+        max_cost: float | None = None,
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._server = server
         self._prices = prices
         self._max_cost = max_cost
+        self._tell = tell
 
     def teach(
         self, requests: Sequence[TeachRequest], recipe: Recipe, done: Collection[tuple[int, int]]
@@ -45,7 +53,7 @@ class OpenAITeacher:
         budget = Budget(self._prices, self._max_cost) if self._prices and self._max_cost is not None else None
         with asyncio.Runner() as runner:
             client = async_client(self._server.access, self._server.timeout, max_retries=0)
-            session = Session(self._server, Asker(self._server, client), recipe, budget)
+            session = Session(self._server, Asker(self._server, client, self._tell), recipe, budget)
             missing = [request for request in requests if request.key not in done]
             try:
                 runner.run(session.start(missing))
