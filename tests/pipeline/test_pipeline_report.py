@@ -101,7 +101,9 @@ def test_everything_saved_is_reported(saved_dir: Path) -> None:
         **{"duplicates": "3", "tasks": DATASET},
     }
     assert [row["dev_loss"] for row in rows(result, "losses_by_epoch")] == ["1.5", "1.2"]
-    assert rows(result, "results") == [{"name": "Alpaca_m", "task_indices": "0 2", "loss": "1.5"}]
+    assert rows(result, "results") == [
+        {"name": "Alpaca_m", "task_indices": "0 2", "dev_samples": "", "loss": "1.5"}
+    ]
 
 
 def test_estimates_are_told_of_beside_the_truth(saved_dir: Path) -> None:

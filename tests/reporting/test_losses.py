@@ -6,11 +6,12 @@ from types import SimpleNamespace
 import pytest
 
 from finetune_cot.artifacts.checkpoints import EPOCH_LOG
+from finetune_cot.artifacts.results import ResultRow
 from finetune_cot.errors import ArtifactError
 from finetune_cot.reporting.charts import ChangeChart, LineChart, has_values
-from finetune_cot.reporting.findings import TrainingRun
+from finetune_cot.reporting.findings import SubsetResults, TrainingRun
 from finetune_cot.reporting.logs import read_training_run
-from finetune_cot.reporting.losses import loss_charts, task_table, training_table
+from finetune_cot.reporting.losses import loss_charts, results_table, task_table, training_table
 from finetune_cot.training.settings import EpochLosses
 from tests.reporting.made_up import write_epochs
 
@@ -81,6 +82,17 @@ def test_a_loss_that_is_no_number_is_in_the_table_alone() -> None:
         assert isinstance(chart, LineChart)
         assert all(len(line.points) == 1 for line in chart.lines)
     assert not any(has_values(chart) for chart in loss_charts([run_with(0, math.nan, tasks=9)]))
+
+
+def test_losses_of_subsets_stand_beside_the_dev_samples_of_their_training() -> None:
+    row = ResultRow((0, 2), 1.5, {"a": 1.0, "b": 2.0})
+    results = [SubsetResults(name, (row,)) for name in ("name", "name_dim_4_run_0", "other")]
+    runs = [replace(run_with(0, 1.0), dev_samples=12)]
+    assert [[cell.value for cell in row] for row in results_table(results, runs).rows] == [
+        ["name", "0 2", 12, 1.5],
+        ["name_dim_4_run_0", "0 2", 12, 1.5],
+        ["other", "0 2", None, 1.5],
+    ]
 
 
 def test_samples_are_counted_where_the_training_is_done(saved_dir: Path) -> None:

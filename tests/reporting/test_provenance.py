@@ -18,6 +18,7 @@ from finetune_cot.reporting.provenance import (
     version_table,
 )
 from tests.reporting.made_up import measured, student_id
+from tests.reporting.made_up_estimates import losses, subsets, write_losses
 
 CONFIG = {"epochs": 3}
 
@@ -38,6 +39,15 @@ def test_the_command_that_is_told_takes_the_same_options(tmp_path: Path) -> None
         assert words[:3] == ["ftcot", "train", "--config"]
         assert read_config_file(Path(words[3]), "train") == CONFIG
     assert [cell.value for row in version_table(every).rows for cell in row[1:]] == [2]
+
+
+def test_the_truth_cost_what_its_trainings_took(tmp_path: Path) -> None:
+    truth = tmp_path / "results" / "name" / "truth.json"
+    write_losses(truth.with_name("results.csv"), subsets(3), losses(subsets(3)), seconds=20.0)
+    write_manifest(truth, start("sample-truth", CONFIG).manifest())
+    made = read_made(tmp_path, truth)
+    assert (made.path, made.manifest.seconds) == ("results/name", 60.0)
+    assert read_config_file(Path(made.replays), "sample-truth") == CONFIG
 
 
 def test_a_manifest_that_is_none_is_named(tmp_path: Path) -> None:

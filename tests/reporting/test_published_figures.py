@@ -66,3 +66,12 @@ def test_published_completions_give_the_published_figures(shared_data: Path, sav
     assert "## Beside published figures" in text
     assert "600 | 78.7 ± 1.7 | 78.7 | 600 |" in text
     assert "500 | 91.4 ± 1.3 | 91.4 | 500 |" in text
+
+
+def test_published_completions_stand_on_both_splits(shared_data: Path, saved_dir: Path) -> None:
+    (saved_dir / "completion_data").symlink_to(shared_data / "completion_data")
+    config = ReportConfig(saved_dir=saved_dir, data_dir=shared_data, figure_format=("none",), page=False)
+    text = report(config).report_md.read_text(encoding="utf-8")
+    shown = text[text.index("## Template against default split") :]
+    assert "| multiarith | text-davinci-002 | zero-shot-CoT | default | 180 | 77.8 ± 3.1 |" in shown
+    assert "| multiarith | text-davinci-002 | zero-shot-CoT | template | 187 | 78.1 ± 3.0 |" in shown

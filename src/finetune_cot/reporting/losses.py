@@ -1,8 +1,9 @@
 """Losses of training runs: tables and charts by epoch and task."""
 
 import math
+import re
 import statistics
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from finetune_cot.reporting.charts import Change, ChangeChart, Chart, Line, LineChart, Point
 from finetune_cot.reporting.findings import SubsetResults, TrainingRun
@@ -55,16 +56,23 @@ def task_table(runs: Iterable[TrainingRun]) -> Table:
     )
 
 
-def results_table(results: Iterable[SubsetResults]) -> Table:
-    """Every row of every ``results.csv``; losses by task are in those files."""
+def results_table(results: Iterable[SubsetResults], runs: Iterable[TrainingRun]) -> Table:
+    """Every row of every ``results.csv``; losses by task are in those files.
+
+    Args:
+        results: Losses by subset.
+        runs: Trainings of the same names, which tell how many dev samples there are.
+    """
+    counts = {run.save_name: run.dev_samples for run in runs}
     return table(
         "results",
-        ["name", "task_indices", "loss"],
+        ["name", "task_indices", "dev_samples", "loss"],
         (
-            [item.name, " ".join(map(str, row.task_indices)), row.loss]
+            [item.name, " ".join(map(str, row.task_indices)), _dev_samples(item.name, counts), row.loss]
             for item in results
             for row in item.rows
         ),
+        notes=["Mean of the tasks' losses on their dev samples, nats a token."],
     )
 
 
@@ -93,6 +101,11 @@ def loss_charts(runs: Sequence[TrainingRun]) -> Iterator[Chart]:
             lines=tuple(Line(task, points, colour) for colour, (task, points) in enumerate(by_task.items())),
             percent=False,
         )
+
+
+def _dev_samples(name: str, counts: Mapping[str, int | None]) -> int | None:
+    """Those of the training that a table of losses is named after."""
+    return counts.get(re.sub(r"(_dim_\d+)?(_run_\d+)?(_pretrained)?$", "", name, flags=re.ASCII))
 
 
 def _training_row(run: TrainingRun) -> list[str | int | float | None]:

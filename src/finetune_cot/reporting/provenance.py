@@ -2,11 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from shlex import quote
 
 from finetune_cot.artifacts.ids import FinetuneDataId
 from finetune_cot.artifacts.manifest import Manifest, read_manifest
+from finetune_cot.artifacts.results import read_results
 from finetune_cot.reporting.findings import Made, Measurement, TrainingData
 from finetune_cot.reporting.naming import naming
 from finetune_cot.reporting.tables import Cell, Table, Value, table
@@ -17,9 +19,10 @@ MANIFESTS = (
     "finetune_data/*/*.manifest.json",
     "gradients/*/manifest.json",
     "results/*/manifest.json",
+    "results/*/truth.json",
 )
 """Patterns of manifests that lie beside what they tell of; completion files hold theirs."""
-_SIDECAR = ".manifest.json"
+_SIDECAR, _FOLDERS, _TRUTH = ".manifest.json", "manifest.json", "truth.json"
 
 
 def read_made(saved_dir: Path, path: Path) -> Made:
@@ -32,7 +35,12 @@ def read_made(saved_dir: Path, path: Path) -> Made:
     name = path.relative_to(saved_dir)
     is_sidecar = path.name.endswith(_SIDECAR)
     artifact = name.with_name(name.name.removesuffix(_SIDECAR)) if is_sidecar else name.parent
-    return Made(artifact.as_posix(), manifest, str(path if is_sidecar else path.parent))
+    results = path.with_name("results.csv")
+    if path.name == _TRUTH and results.exists():
+        # it is written before the first fine-tuning, whose seconds are in the table
+        seconds = sum(row.seconds or 0.0 for row in read_results(results))
+        manifest = replace(manifest, seconds=seconds, cpu_seconds=None)
+    return Made(artifact.as_posix(), manifest, str(path.parent if path.name == _FOLDERS else path))
 
 
 def made_completions(saved_dir: Path, measurements: Iterable[Measurement]) -> Iterator[Made]:

@@ -299,7 +299,8 @@ def _origins(findings: Findings) -> Iterator[Section]:
     if findings.training_data:
         yield Section("Training data", tables=(_data_table(findings),))
     if findings.results:
-        yield Section("Losses by subset of tasks", tables=(losses.results_table(findings.results),))
+        shown = losses.results_table(findings.results, findings.training_runs)
+        yield Section("Losses by subset of tasks", tables=(shown,))
 
 
 def _student_table(findings: Findings) -> Table:
