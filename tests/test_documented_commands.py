@@ -43,7 +43,9 @@ STANDS_FOR = {
     "--max-cost 5": "--max-cost 5 --price-in 0.4 --price-out 1.6",
     # Less of what takes long.
     "ftcot demo": "ftcot demo --questions 4",
-    "--stop 52": "--stop 18",
+    "ftcot sample-truth --data-path my_rows.jsonl": "ftcot sample-truth --data-path my_rows.jsonl --stop 6",
+    "ftcot sample-truth --stop 16": "ftcot sample-truth --stop 4",
+    "ftcot sample-truth --stop 52": "ftcot sample-truth --stop 18",
     "--runs 8": "--runs 2",
     "sleep 600": "sleep 1",
 }
@@ -72,9 +74,9 @@ NOT_RUN = {
 """Commands that are not run, and why."""
 SLOW = {
     "docs/batches-and-openai-students.md": "its loop waits and starts processes",
-    "docs/if-you-come-from.md": "100 true runs",
+    "docs/if-you-come-from.md": "6 true runs, and many commands",
     "docs/laptop-to-cluster.md": "starts processes",
-    "docs/quickstart.md": "16 true runs, and the demo",
+    "docs/quickstart.md": "4 true runs, and the demo",
     "docs/reading-the-numbers.md": "26 true runs",
     "docs/tutorials/choose-data-sources.md": "run with its own model by test_tutorials.py",
     "docs/tutorials/distil-reasoning.md": "run with its own model by test_tutorials.py",
