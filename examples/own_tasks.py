@@ -5,7 +5,12 @@
 Two tasks, leap years and sums of digits, each with questions, right answers and rationales, become one data
 set: a file under ``OUT/data/dataset/`` that every command of ``ftcot`` takes by its key. A task says what its
 answers look like, and so how they are found in what a model writes. A model is trained on the rationales of
-70 % of the questions, and asked others.
+70 % of the questions, and asked others. Three minutes of one core; it printed
+
+    200 questions in own_tasks/data/dataset/years_and_digits.json
+    dev losses, nats a token: digit_sums 0.061, leap_years 0.161
+    base: digit_sums 3 of 35, leap_years 2 of 25
+    student: digit_sums 11 of 35, leap_years 22 of 25
 """
 
 import argparse
@@ -63,7 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     where = {"dataset_key": KEY, "data_dir": given.out / "data", "saved_dir": given.out / "saved"}
     student = train(TrainConfig(model_key=given.model_key, lora_rank=8, lr=2e-3, **where))
-    print(f"dev losses, nats a token: {dict(student.dev_loss_by_task)}")
+    losses = (f"{task} {loss:.3f}" for task, loss in student.dev_loss_by_task.items())
+    print(f"dev losses, nats a token: {', '.join(losses)}")
     asked = {"model_key": given.model_key, "limit": given.test, "max_answer_tokens": 12, **where}
     show("base", evaluate(EvaluateConfig(completion_key="zs_cot", **asked)))
     show("student", evaluate(EvaluateConfig(load_model_dir=student.checkpoint, **asked)))

@@ -5,7 +5,12 @@
 A command of ``ftcot`` is a config and a function: ``ftcot train --epochs 2`` is
 ``train(TrainConfig(epochs=2))``. The config holds the options under their names, with ``_`` for ``-``; the
 function returns what ``--json`` prints, and raises an ``FtcotError`` where the command would print a line.
-What is written can be gone on with by either.
+What is written can be gone on with by either. Two minutes of one core; it printed
+
+    80 samples of 80 rationales
+    dev loss 0.387 nats a token after 18 optimizer steps
+    base: 5.0% ± 3.4%, n = 40
+    student: 52.5% ± 7.9%, n = 40
 """
 
 import argparse
