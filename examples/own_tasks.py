@@ -11,6 +11,8 @@ answers look like, and so how they are found in what a model writes. A model is 
     dev losses, nats a token: digit_sums 0.061, leap_years 0.161
     base: digit_sums 3 of 35, leap_years 2 of 25
     student: digit_sums 11 of 35, leap_years 22 of 25
+
+Always saying no would be right of 18 of the 25 years.
 """
 
 import argparse
