@@ -15,6 +15,12 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 SKILLS = ("add", "rewrite", "summarize")
 
 
+def test_the_table_names_every_example() -> None:
+    table = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+    files = {path.name for path in EXAMPLES.iterdir() if path.is_file()} - {"README.md"}
+    assert files == set(re.findall(r"^\| `(\S+)` \|", table, re.MULTILINE))
+
+
 @pytest.fixture
 def skills(tmp_path: Path) -> Path:
     """Instruction data of three skills."""
