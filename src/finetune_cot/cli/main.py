@@ -11,8 +11,9 @@ from typer.exceptions import Abort, TyperException
 
 from finetune_cot import __version__
 from finetune_cot.cli.arguments import spread_completion, spread_lists
-from finetune_cot.cli.output import is_first_process, shows_panels
+from finetune_cot.cli.output import is_first_process
 from finetune_cot.errors import FtcotError, StoppedByAnotherError
+from finetune_cot.pipeline.progress import can_draw
 
 SUMMARY = "Teach small language models to reason, and choose the data worth fine-tuning on."
 
@@ -57,7 +58,7 @@ def main(arguments: Sequence[str]) -> int:
     if words == ["data"]:
         words.append("--help")
     app = build_app(None if from_shell else _command_name(words))
-    if "--help" in words and shows_panels() and not from_shell:
+    if "--help" in words and can_draw(sys.stdout) and not from_shell:
         from finetune_cot.cli.panels import draw_help
 
         if draw_help(app, words):

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,6 @@ SCHEMA_VERSION = 1
 def is_first_process() -> bool:
     """Whether this process tells the result: the only one, or the first that a launcher started."""
     return os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0"
-
-
-def shows_panels() -> bool:
-    """Whether help goes to a terminal that can draw panels."""
-    return sys.stdout.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
 
 
 def show_json(result: Any) -> None:
@@ -50,8 +44,13 @@ def show_plan(plan: Mapping[str, Any]) -> None:
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Print a table: ruled on a terminal, tab-separated lines otherwise."""
+    """Print a table: ruled on a terminal, tab-separated lines otherwise.
+
+    On a terminal so narrow that words would be cut, each row is a line that names its columns.
+    """
+    from rich.box import SIMPLE
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     console = Console()
@@ -59,10 +58,20 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         for line in ([*columns], *rows):
             typer.echo("\t".join(format_value(value) for value in line))
         return
-    table = Table(*columns)
-    for row in rows:
-        table.add_row(*(format_value(value) for value in row))
-    console.print(table)
+    told = [[format_value(value) for value in row] for row in rows]
+    cells = [[*column] for column in zip(columns, *told, strict=True)]
+    longest_words = [max(map(len, " ".join(column).split())) for column in cells]
+    if sum(longest_words) + 3 * (len(columns) - 1) <= console.width:
+        table = Table(box=SIMPLE, show_edge=False, pad_edge=False)
+        for column, longest in zip(cells, longest_words, strict=True):
+            table.add_column(column[0], no_wrap=longest == max(map(len, column)))
+        for row in told:
+            table.add_row(*map(escape, row))
+        console.print(table)
+        return
+    for first, *others in told:
+        named = zip(columns[1:], others, strict=True)
+        typer.echo(f"{first}: {', '.join(f'{name} {value}' for name, value in named)}")
 
 
 def format_value(value: Any) -> str:
