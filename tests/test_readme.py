@@ -1,5 +1,6 @@
 """What README.md and the pages of docs/ tell people to type can be typed; their links lead somewhere."""
 
+import html
 import re
 import shlex
 from pathlib import Path
@@ -35,6 +36,11 @@ def test_command_lines_have_options_that_exist(line: str, capsys: pytest.Capture
 def test_links_and_pictures_are_there(page: Path) -> None:
     links = re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8"))
     assert all((page.parent / link).exists() for link in links if not link.startswith("http"))
+
+
+def test_the_picture_of_the_data_flow_has_every_command() -> None:
+    picture = html.unescape((ROOT / "docs" / "images" / "data-flow.svg").read_text(encoding="utf-8"))
+    assert all(f">{name}</text>" in picture for name in COMMANDS if name not in ("demo", "data"))
 
 
 def test_ci_runs_the_test_line() -> None:

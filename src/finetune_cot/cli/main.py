@@ -57,13 +57,13 @@ def main(arguments: Sequence[str]) -> int:
     words = spread_lists(arguments) or ["--help"]
     if words == ["data"]:
         words.append("--help")
-    app = build_app(None if from_shell else _command_name(words))
-    if "--help" in words and can_draw(sys.stdout) and not from_shell:
-        from finetune_cot.cli.panels import draw_help
-
-        if draw_help(app, words):
-            return 0
     try:
+        app = build_app(None if from_shell else _command_name(words))
+        if "--help" in words and can_draw(sys.stdout) and not from_shell:
+            from finetune_cot.cli.panels import draw_help
+
+            if draw_help(app, words):
+                return 0
         code = app(args=words, prog_name="ftcot", standalone_mode=False)
     except StoppedByAnotherError as error:
         return error.exit_code
