@@ -42,6 +42,13 @@ def test_every_estimator_writes_a_table_of_the_same_subsets(options: dict[str, A
         assert set(rows[0].loss_by_task) == {"double", "once", "triple", "zero", "five"}
     main = read_results(result.results_path)
     assert result.best == min(main, key=lambda row: row.loss).task_indices
+    assert result.target == "mean"
+    for named in ("zero", "4"):  # the fifth by name
+        asked = estimate(config(options, target_task=named))
+        assert asked.target == "zero"
+        assert asked.best == min(main, key=lambda row: row.loss_by_task["zero"]).task_indices
+    with pytest.raises(UsageError, match="--target-task: there is no task 'nil'; 0 double"):
+        estimate(config(options, target_task="nil"))
     assert main[0].loss == pytest.approx(np.mean(list(main[0].loss_by_task.values())))
 
 

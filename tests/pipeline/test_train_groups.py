@@ -1,5 +1,6 @@
 """``ftcot train --groups``: an adapter for each group of tasks, and the ensemble of them."""
 
+import json
 from dataclasses import replace as altered
 from pathlib import Path
 from typing import Any
@@ -8,12 +9,16 @@ import numpy as np
 import pytest
 
 from finetune_cot.artifacts.ensembles import read_ensemble
+from finetune_cot.batches.collation import collate
+from finetune_cot.batches.encoding import encode_choice
 from finetune_cot.cli.main import main
 from finetune_cot.config.evaluate import EvaluateConfig
 from finetune_cot.config.export_hf import ExportHfConfig
 from finetune_cot.config.options import replace
 from finetune_cot.config.train import TrainConfig
 from finetune_cot.errors import ArtifactError, DataError, UsageError
+from finetune_cot.models.classification import class_logits
+from finetune_cot.models.finetuned import load_finetuned
 from finetune_cot.pipeline.evaluate import evaluate
 from finetune_cot.pipeline.export_hf import export_hf
 from finetune_cot.pipeline.member_losses import MemberLosses, member_losses
@@ -21,6 +26,9 @@ from finetune_cot.pipeline.train import train
 from finetune_cot.pipeline.train_data import divide, read_training_data
 from finetune_cot.pipeline.train_result import TrainResult
 from finetune_cot.pipeline.trainable import encode_parts
+from finetune_cot.tasks.reasoning import load_dataset
+from tests.glue_files import write_glue
+from tests.pipeline.methods import CLASSIFYING, GLUE_TASKS, ask_classifier, two_glue_tasks
 from tests.tiny_models import write_llama
 
 pytestmark = pytest.mark.models
@@ -123,6 +131,44 @@ def test_evaluate_runs_the_ensemble_by_its_keys_and_by_its_folder(
     )
     by_folder = evaluate(EvaluateConfig(load_model_dir=trained.checkpoint, **options))
     assert (by_keys.n, by_keys.generated, by_folder.generated, by_folder.path) == (4, 4, 0, by_keys.path)
+
+
+def test_an_ensemble_of_classifiers(tmp_path: Path, tiny_llama_dir: Path) -> None:
+    options = two_glue_tasks(tmp_path, tiny_llama_dir)
+    (tmp_path / "groups.txt").write_text("0\n1\n")
+    groups = {"groups": str(tmp_path / "groups.txt"), "boost": 1}
+    trained = train(TrainConfig(**options, **CLASSIFYING, **groups))
+    assert trained.dev_loss_by_task.keys() == {"sst2", "rte"}
+    found = ask_classifier(options, "sst2", finetune_key=GLUE_TASKS, train_key="lora_groups")
+    assert (found.n, found.generated, set(found.metrics)) == (8, 8, {"accuracy"})
+    assert ask_classifier(options, "sst2", load_model_dir=trained.checkpoint).path == found.path
+
+    described = read_ensemble(trained.checkpoint / "last")
+    samples = load_dataset("glue/sst2", options["data_dir"]).samples[-8:]
+    said: Any = 0
+    for share, run in zip(described.weights_by_task["sst2"], trained.runs, strict=True):
+        loaded = load_finetuned(Path(run.checkpoint), merged=False, device="cpu")
+        assert loaded.labels
+        examples = [encode_choice(loaded.tokenizer, loaded.labels, item, "sst2") for item in samples]
+        batch = collate(examples, loaded.tokenizer.pad_token_id)
+        assert batch.choices
+        logits = class_logits(loaded.model, batch.inputs, batch.choices.allowed)
+        said = said + share * logits.detach().softmax(dim=1)
+    right = [loaded.labels.answer("sst2", value) for value in batch.choices.guesses(said.log())]
+    answers = {
+        int(index): group[0]["completion"]
+        for index, group in json.loads(found.path.read_text())["data"].items()
+    }
+    assert [answers[item.sample_index] for item in samples] == right
+
+
+def test_scores_are_not_joined(tmp_path: Path, tiny_llama_dir: Path) -> None:
+    options = two_glue_tasks(tmp_path, tiny_llama_dir)
+    write_glue(options["data_dir"], ("stsb",))
+    options |= {"dataset_key": "glue/stsb+glue/sst2", "groups": str(tmp_path / "groups.txt")}
+    with pytest.raises(UsageError, match=r"--groups: cannot join scores, .* such as those of stsb"):
+        train(TrainConfig(**options))
+    assert not options["saved_dir"].exists()
 
 
 def test_what_cannot_be_is_told_in_one_line(

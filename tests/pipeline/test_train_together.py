@@ -75,6 +75,17 @@ def assert_close(saved_dir: Path, other: Path) -> None:
             torch.testing.assert_close(weight, expected[name], rtol=0, atol=1e-5)
 
 
+def assert_ensembles_close(saved_dir: Path, other: Path) -> None:
+    """The same members, boosted ones included, with the same shares and losses."""
+    (found, expected) = (
+        json.loads(next((folder / "checkpoints").glob("*_groups_run_0/outcome.json")).read_text())
+        for folder in (saved_dir, other)
+    )
+    assert len(found["members"]) == 3
+    for name in ("members", "dev_loss_by_task", "own_group_loss_by_task"):
+        assert found[name] == pytest.approx(expected[name], abs=1e-4)
+
+
 def stop_after_3_steps(line: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Begin a training in this process."""
     save = Checkpoints._save_last
@@ -113,6 +124,9 @@ def test_two_processes_train_what_one_trains(
     assert main(command("one")) == 0
     assert main(command("full", "--method=full")) == 0
     assert main(classifying("one_glue")) == 0
+    (tmp_path / "groups.txt").write_text("0 1\n2 3\n")
+    groups = [f"--groups={tmp_path / 'groups.txt'}", "--boost=1"]
+    assert main(command("one_ensemble", *groups)) == 0
     dying = torchrun(DYING, tmp_path, *command("killed"))
     assert dying.returncode != 0
     (error,) = results(dying)
@@ -134,18 +148,20 @@ def test_two_processes_train_what_one_trains(
             command("sharded_full", "--strategy=fsdp", "--method=full"),
             classifying("two_glue"),
             command("sharded_from_one", "--strategy=fsdp"),
+            command("two_ensemble", *groups),
         ),
     )
     assert first.returncode == 0, first.stderr
     assert second.returncode == 0, second.stderr
     assert second.stdout == ""
-    two, killed, from_one, _, full, _, sharded = results(first)
+    two, killed, from_one, _, full, _, sharded, _ = results(first)
     resumed = [run["resumed"] for run in (two, killed, from_one, sharded)]
     assert resumed == [False, True, True, True]
     for name in ("two", "from_one", "sharded", "sharded_from_one"):
         assert_close(tmp_path / name, tmp_path / "one")
     assert_close(tmp_path / "sharded_full", tmp_path / "full")
     assert_close(tmp_path / "two_glue", tmp_path / "one_glue")
+    assert_ensembles_close(tmp_path / "two_ensemble", tmp_path / "one_ensemble")
     configs = [checkpoint(tmp_path / saved) / "last" / "config.json" for saved in ("sharded_full", "full")]
     assert configs[0].read_text() == configs[1].read_text()
     assert full["trainable_parameters"] == json.loads(_outcome(tmp_path / "full"))["trainable_parameters"]

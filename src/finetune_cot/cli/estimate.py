@@ -34,6 +34,7 @@ def _show(result: "EstimateResult") -> None:
         f" from gradients of {result.dim} numbers at {', '.join(result.points)}"
     )
     best = ", ".join(result.tasks[index] for index in result.best)
-    typer.echo(f"lowest mean loss: {' '.join(map(str, result.best))} ({best})")
+    of = "mean loss" if result.target == "mean" else f"loss of {result.target}"
+    typer.echo(f"lowest {of}: {' '.join(map(str, result.best))} ({best})")
     typer.echo(f"in {result.results_path}")
     typer.echo("next: ftcot sample-truth with the same options, and ftcot report")

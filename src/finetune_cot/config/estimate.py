@@ -4,12 +4,12 @@ from finetune_cot.config import shared
 from finetune_cot.config.checks import not_negative
 from finetune_cot.config.gradients import ESTIMATOR_NAMES, GradientOptions
 from finetune_cot.config.options import command_config, option
-from finetune_cot.config.subsets import SubsetOptions
+from finetune_cot.config.subsets import SubsetOptions, TargetOptions
 from finetune_cot.config.training import ModelOptions
 
 
 @command_config
-class EstimateConfig(GradientOptions, SubsetOptions, ModelOptions):
+class EstimateConfig(TargetOptions, GradientOptions, SubsetOptions, ModelOptions):
     """Dev losses of a model fine-tuned on each subset of the tasks are estimated from gradients."""
 
     estimator: tuple[str, ...] = option(

@@ -4,21 +4,18 @@ from finetune_cot.config import shared
 from finetune_cot.config.checks import not_negative, positive
 from finetune_cot.config.gradients import ESTIMATOR_NAMES, GradientOptions
 from finetune_cot.config.options import command_config, option
-from finetune_cot.config.subsets import SubsetOptions
+from finetune_cot.config.subsets import SubsetOptions, TargetOptions
 from finetune_cot.config.training import ModelOptions
 
 METHODS = ("stepwise", "ensemble", "top-k", "threshold", "leave-one-out", "affinity", "surrogate")
 
 
 @command_config
-class SelectConfig(GradientOptions, SubsetOptions, ModelOptions):
+class SelectConfig(TargetOptions, GradientOptions, SubsetOptions, ModelOptions):
     """The tasks worth fine-tuning on are chosen by estimated, or measured, losses of subsets."""
 
     select_by: str = option("stepwise", "How tasks are chosen.", choices=METHODS)
     group: bool = option(False, "Same as --select-by affinity.", hidden=True)
-    target_task: str = option(
-        "mean", "Task whose loss is to fall, by name or number; mean for the mean over all tasks."
-    )
     group_by: str = option(
         "task",
         "What is chosen from: the data's tasks, or clusters of samples whose gradients are alike.",

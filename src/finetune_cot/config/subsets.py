@@ -21,6 +21,15 @@ class TaskOptions:
 
 
 @command_config
+class TargetOptions:
+    """What subsets are compared by."""
+
+    target_task: str = option(
+        "mean", "Task whose loss is to fall, by name or number; mean for the mean over all tasks."
+    )
+
+
+@command_config
 class SubsetOptions(TaskOptions):
     """Which subsets of the tasks."""
 

@@ -35,6 +35,19 @@ class Mixture:
             temperature=temperature,
         )
 
+    def log_probabilities(
+        self, logits: Sequence[Float[Tensor, "samples classes"]], tasks: Sequence[str]
+    ) -> Float[Tensor, "samples classes"]:
+        """What adapters that classify say together.
+
+        Args:
+            logits: Of each adapter.
+            tasks: The samples' tasks; those that are not known have the shares of all.
+        """
+        shares = torch.tensor([self.weights_by_task.get(task, self.weights) for task in tasks])
+        each = torch.stack([found.float().log_softmax(dim=-1) for found in logits])
+        return (each + shares.to(each).log().T[:, :, None]).logsumexp(dim=0)
+
 
 @dataclass(frozen=True)
 class MixtureRows:

@@ -46,6 +46,15 @@ class EnsembleResult:
     runs: tuple[RunResult, ...] = ()
     reused: bool = False
 
+    def plain(self) -> dict[str, Any]:
+        """As JSON holds it, without the members' runs."""
+        return {**asdict(self), "checkpoint": str(self.checkpoint), "runs": ()}
+
+
+def from_plain(values: Mapping[str, Any]) -> EnsembleResult:
+    """What `EnsembleResult.plain` gave."""
+    return EnsembleResult(**{**values, "checkpoint": Path(values["checkpoint"]), "runs": ()})
+
 
 @dataclass(frozen=True)
 class MeasuredMembers:
@@ -76,7 +85,13 @@ def measure_members(
 
     names = member_names(members)
     folders = {name: plan.folder / LAST for name, plan in zip(names, members, strict=True)}
-    loaded = load_members(config.model_key, folders, precision=config.precision, device=members[0].device)
+    loaded = load_members(
+        config.model_key,
+        folders,
+        precision=config.precision,
+        device=members[0].device,
+        labels=data.labels,
+    )
     examples = encode_parts(parts, data.template, config.max_length, loaded)
     dev = member_losses(loaded, names, examples.dev, config.inference_batch_size)
     weights = {task: tuple(dev.weights(dev.of_task(task)).tolist()) for task in sorted(set(dev.tasks))}
@@ -102,8 +117,7 @@ def join(
             found = read_manifest(folder / MANIFEST)
             if found.inputs == inputs:
                 verify_outputs(folder, found)
-                values = read_json(folder / OUTCOME)
-                return EnsembleResult(**{**values, "checkpoint": folder, "runs": (), "reused": True})
+                return replace(from_plain(read_json(folder / OUTCOME)), checkpoint=folder, reused=True)
             if not config.overwrite:
                 raise ArtifactError(
                     "another ensemble was written into this folder",
@@ -158,8 +172,7 @@ def _write(
         write_ensemble(
             new, Ensemble(config.model_key, tuple(names), groups, shares, measured.weights_by_task)
         )
-    values: dict[str, Any] = {**asdict(result), "checkpoint": str(folder), "runs": ()}
-    write_json_atomic(folder / OUTCOME, values)
+    write_json_atomic(folder / OUTCOME, result.plain())
     first = members[0].student
     student = replace(
         first,

@@ -24,7 +24,7 @@ from finetune_cot.estimation.registry import ESTIMATORS
 from finetune_cot.pipeline.forward import forward_estimates
 from finetune_cot.pipeline.progress import say
 from finetune_cot.pipeline.taken_gradients import open_gradients
-from finetune_cot.pipeline.task_subsets import listed_subsets
+from finetune_cot.pipeline.task_subsets import listed_subsets, target_number
 
 ESTIMATES = "estimates.json"
 
@@ -45,7 +45,9 @@ class EstimateResult:
     calibrated_on: int = 0
     """Subsets whose true losses were used."""
     best: tuple[int, ...] = ()
-    """The subset with the lowest estimated mean loss."""
+    """The subset with the lowest estimated loss of the target."""
+    target: str = "mean"
+    """The task whose loss that is, or the mean over all of them."""
     dim: int = 0
     points: tuple[str, ...] = ()
 
@@ -65,6 +67,7 @@ def estimate(config: EstimateConfig) -> EstimateResult:
     """
     gradients = open_gradients(config)
     name, store = gradients.name, gradients.store
+    target = target_number(config.target_task, store.header.tasks)
     subsets = listed_subsets(
         config,
         len(store.header.tasks),
@@ -93,9 +96,11 @@ def estimate(config: EstimateConfig) -> EstimateResult:
         calibrated, used = _calibrated(given, features.tasks, subsets, truth, config.calibrate)
         found = [*calibrated, *found]
     seconds = time.perf_counter() - started + earlier
+    losses = np.nanmean(found[0].losses, axis=1) if target is None else found[0].losses[:, target]
+    if np.isnan(losses).all():
+        raise UsageError("has no dev samples", where=f"--target-task {config.target_task}")
     _write(path, found, subsets, store.header.tasks, name, used, seconds)
     write_manifest(path.with_name("manifest.json"), running.manifest(inputs=store.header.origin))
-    means = np.nanmean(found[0].losses, axis=1)
     return EstimateResult(
         results_path=path,
         subsets=len(subsets),
@@ -104,7 +109,8 @@ def estimate(config: EstimateConfig) -> EstimateResult:
         method=found[0].method,
         methods=tuple(item.method for item in found),
         calibrated_on=len(used),
-        best=subsets[int(np.argmin(means))],
+        best=subsets[int(np.nanargmin(losses))],
+        target="mean" if target is None else store.header.tasks[target],
         dim=store.header.width,
         points=tuple(store.header.points[place] for place in gradients.points),
     )

@@ -27,7 +27,7 @@ BEAT_SECONDS = 2.0
 SILENCE_SECONDS = 120.0
 """After how long without it a rank is taken for dead by those who wait for it."""
 _PAUSE = 0.1
-_FAILED = "failed"
+_FAILED, _CODE = "failed", "exit code"
 _REMEDY = "what is done is kept, and the same command goes on from there"
 _VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "TORCHELASTIC_RUN_ID")
 
@@ -181,8 +181,10 @@ def joined(collective: bool = False) -> Iterator[Ranks]:
                 ranks.gather("done", None)
             _leave(ranks)
         except BaseException as error:
-            if _failed_before(ranks):
-                raise StoppedByAnotherError("another process of this run has failed") from error
+            if code := _code_of_another(ranks, getattr(error, "exit_code", 1)):
+                stopped = StoppedByAnotherError("another process of this run has failed")
+                stopped.exit_code = code  # whichever process ends first
+                raise stopped from error
             if isinstance(error, distributed.DistError):
                 what = "the store through which the processes of this run work together is gone"
                 raise TrainingError(what, remedy=_REMEDY) from error
@@ -250,14 +252,17 @@ def _leave(ranks: Ranks) -> None:
         ranks.tell(f"left {ranks.rank}", None)
 
 
-def _failed_before(ranks: Ranks) -> bool:
+def _code_of_another(ranks: Ranks, code: int) -> int | None:
+    """The exit code of the rank that failed first; None where it is this one, with a code of its own."""
     import torch
 
     distributed: Any = torch.distributed
     try:
-        return bool(ranks.store.add(_FAILED, 1) > 1)
+        if not ranks.store.check([_FAILED]):
+            ranks.store.set(_CODE, str(code))
+        return int(ranks.store.get(_CODE)) if ranks.store.add(_FAILED, 1) > 1 else None
     except distributed.DistError:  # the store is gone, and nobody can be asked
-        return False
+        return None
 
 
 @contextlib.contextmanager

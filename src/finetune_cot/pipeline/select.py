@@ -22,7 +22,7 @@ from finetune_cot.estimation.registry import ESTIMATORS
 from finetune_cot.pipeline.clustering import cluster_samples
 from finetune_cot.pipeline.progress import say
 from finetune_cot.pipeline.taken_gradients import TakenGradients, open_gradients, regrouped
-from finetune_cot.pipeline.task_subsets import listed_subsets
+from finetune_cot.pipeline.task_subsets import listed_subsets, target_number
 from finetune_cot.selection.affinity import group_tasks, task_affinity
 from finetune_cot.selection.ensemble import below_threshold, ensemble_scores, natural_threshold, top_k
 from finetune_cot.selection.leave_one_out import leave_one_out
@@ -82,7 +82,7 @@ def select(config: SelectConfig) -> SelectResult:
     gradients, task_groups = open_gradients(config), config.task_groups
     if config.group_by == "cluster":
         gradients, task_groups = _clustered(config, gradients)
-    target = _target(config.target_task, gradients.tasks)
+    target = target_number(config.target_task, gradients.tasks)
     choice = _choose(config, gradients, target)
     of_target = "" if target is None else f"_for_{target}"
     name = f"{gradients.name}_selected_{config.select_by}{of_target}"
@@ -224,17 +224,3 @@ def _losses(
         keep=False,
     )
     return subsets, _estimates(config, gradients)(subsets)
-
-
-def _target(given: str, tasks: Sequence[str]) -> int | None:
-    if given in tasks:
-        return tasks.index(given)
-    if given == "mean":
-        return None
-    if given.isdecimal() and int(given) < len(tasks):
-        return int(given)
-    raise UsageError(
-        f"there is no task {given!r}",
-        where="--target-task",
-        remedy=", ".join(f"{index} {task}" for index, task in enumerate(tasks[:20])),
-    )

@@ -79,6 +79,25 @@ def trained_tasks(config: TrainConfig, tasks: int) -> Subset | None:
     return subsets[number]
 
 
+def target_number(given: str, tasks: Sequence[str]) -> int | None:
+    """Number of the task whose loss counts; None for the mean over all of them.
+
+    Raises:
+        UsageError: there is no such task.
+    """
+    if given in tasks:
+        return tasks.index(given)
+    if given == "mean":
+        return None
+    if given.isdecimal() and int(given) < len(tasks):
+        return int(given)
+    raise UsageError(
+        f"there is no task {given!r}",
+        where="--target-task",
+        remedy=", ".join(f"{index} {task}" for index, task in enumerate(tasks[:20])),
+    )
+
+
 def chosen_part(
     subsets: Sequence[Subset], start: int, stop: int | None, subset_num: int | None, shard: str | None
 ) -> list[Subset]:

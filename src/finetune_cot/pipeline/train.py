@@ -33,7 +33,8 @@ from finetune_cot.pipeline.train_data import (
 from finetune_cot.pipeline.train_ensembles import train_ensembles
 from finetune_cot.pipeline.train_plan import RunPlan, divided, plan_run
 from finetune_cot.pipeline.train_result import TrainResult, planned
-from finetune_cot.pipeline.train_run import RunResult, check_folder, perform
+from finetune_cot.pipeline.train_run import RunResult, check_folder
+from finetune_cot.pipeline.train_runs import train_runs
 
 _METHODS_BY_FLAG = {
     "train_lora": LORA_METHODS,
@@ -89,12 +90,7 @@ def _train(config: TrainConfig, ranks: Ranks) -> TrainResult:
     if config.dry_run:
         return planned(plans, states, data)
     say(_told(data, parts))
-    if config.engine == "ray":
-        from finetune_cot.pipeline.ray_train import train_on_ray
-
-        runs = train_on_ray(plans)
-    else:
-        runs = [perform(plan, plan is plans[0], ranks) for plan in plans]
+    runs = train_runs(plans, ranks)
     results_path = _write_results(plans, runs) if config.write_results and ranks.is_first else None
     return _summary(config, data, runs, results_path)
 

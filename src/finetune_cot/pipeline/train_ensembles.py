@@ -3,7 +3,6 @@
 import statistics
 
 from finetune_cot.config.train import TrainConfig
-from finetune_cot.errors import UsageError
 from finetune_cot.pipeline.ranks import Ranks
 from finetune_cot.pipeline.train_data import TrainingData
 from finetune_cot.pipeline.train_groups import check_groups, plan_groups, train_groups
@@ -19,15 +18,9 @@ def train_ensembles(
     """Train an adapter for each group of tasks, and join them.
 
     Raises:
-        UsageError: groups that cannot be joined, or several processes.
+        UsageError: groups that cannot be joined.
         DataError, ArtifactError, ModelError, TrainingError: as of any training.
     """
-    if processes.world > 1:
-        raise UsageError(
-            "trains on one device",
-            where="--groups",
-            remedy="train the groups apart: --load-sample-task-dir LIST --subset-num N",
-        )
     groups = check_groups(config, data)
 
     def members(run: int) -> list[RunPlan]:
@@ -35,7 +28,7 @@ def train_ensembles(
 
     plans = {config.run + number: members(config.run + number) for number in range(config.runs)}
     every = [plan for of_run in plans.values() for plan in of_run]
-    states = [check_folder(plan) for plan in every]
+    states = ranks.agree("states", lambda: [check_folder(plan) for plan in every])
     if config.dry_run:
         return planned(every, states, data)
     ensembles = tuple(train_groups(config, run, data, of_run, ranks) for run, of_run in plans.items())

@@ -101,8 +101,8 @@ def perform(plan: RunPlan, show_example: bool, ranks: Ranks) -> RunResult:
         DataError: no sample is short enough.
         TrainingError: the loss is no longer a finite number.
     """
-    run = plan.config.run
-    if found := ranks.agree(f"found {run}", lambda: _finished(plan)):
+    name = plan.folder.name
+    if found := ranks.agree(f"found {name}", lambda: _finished(plan)):
         return RunResult(**found)
     model, loaded = load_trainable(plan.config, plan.device, labels_of(plan.student))
     examples = encode_parts(plan.parts, plan.student.template, plan.config.max_length, loaded)
@@ -121,7 +121,7 @@ def perform(plan: RunPlan, show_example: bool, ranks: Ranks) -> RunResult:
             held.enter_context(_removed_unless_begun(plan.folder))
             return _begin(plan)
 
-        begun = ranks.agree(f"begun {run}", begin)
+        begun = ranks.agree(f"begun {name}", begin)
         if isinstance(begun, dict):
             return RunResult(**begun)
         return _train(plan, model, loaded, examples, begun, ranks, memory)
@@ -240,7 +240,7 @@ def _train(
             model, loaded.tokenizer.pad_token_id, examples.train, examples.dev, settings, folder, report
         )
     parameters = sum(weight.numel() for weight in trainable_weights(model).values())
-    peak = max(ranks.gather(f"memory {config.run}", _peak_memory_bytes(plan.device)))
+    peak = max(ranks.gather(f"memory {folder.name}", _peak_memory_bytes(plan.device)))
     result = _result(plan, outcome, parameters, peak, examples, resumed)
     result = dataclasses.replace(result, estimated_memory_bytes=memory.total if memory else None)
     if ranks.is_first:

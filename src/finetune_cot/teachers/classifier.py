@@ -4,9 +4,11 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from finetune_cot.artifacts.completions import Completion
-from finetune_cot.batches.collation import collate
+from finetune_cot.batches.collation import Batch, collate
 from finetune_cot.batches.encoding import EncodedExample, encode_choice
 from finetune_cot.batches.grouping import sorted_batches
 from finetune_cot.errors import ModelError
@@ -68,9 +70,21 @@ class ClassifierTeacher:
         assert batch.choices
         dtype = autocast_dtype(loaded.precision)
         with torch.inference_mode(), torch.autocast(loaded.device.type, dtype, enabled=dtype is not None):
-            found = class_logits(loaded.model, batch.inputs, batch.choices.allowed)
+            found = self._logits(batch)
         pairs = zip(batch.choices.label_sets, batch.choices.guesses(found), strict=True)
         return [self._labels.answer(label_set, value) for label_set, value in pairs]
+
+    def _logits(self, batch: Batch) -> Float[Tensor, "samples classes"]:
+        """Of a single model; of an ensemble the logarithms of its probabilities."""
+        assert batch.choices
+        model, mixture = self._loaded.model, self._loaded.mixture
+        if mixture is None:
+            return class_logits(model, batch.inputs, batch.choices.allowed)
+        found = []
+        for name in mixture.adapters:
+            model.set_adapter(name)
+            found.append(class_logits(model, batch.inputs, batch.choices.allowed))
+        return mixture.log_probabilities(found, batch.choices.label_sets)
 
 
 def _completion(request: TeachRequest, answer: str) -> Completion:
