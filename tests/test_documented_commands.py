@@ -158,4 +158,6 @@ def run(line: str) -> int:
         return main(words[1:])
     if words[:2] == ["srun", "ftcot"]:
         return max(task.returncode for task in srun(EACH, lines(words[2:])))
-    return subprocess.run(["bash", "-c", line], check=False).returncode
+    # torchrun leaves a folder where temporary files go
+    environment = os.environ | {"TMPDIR": str(Path.cwd())}
+    return subprocess.run(["bash", "-c", line], check=False, env=environment).returncode

@@ -52,8 +52,10 @@ def chromium(folder: Path) -> Iterator[Any]:
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     environment = os.environ | {"TMPDIR": str(folder)}
     driver = webdriver.Chrome(options=options, service=Service(driver_program, env=environment))
-    yield driver
-    driver.quit()
+    try:
+        yield driver
+    finally:
+        driver.quit()
 
 
 def open_page(driver: Any, page: Path | str, width: int = 1600, scheme: str = "light") -> None:
