@@ -3,8 +3,8 @@ from dataclasses import replace
 
 from finetune_cot.artifacts.ids import CompletionId
 from finetune_cot.cli.main import COMMANDS
-from finetune_cot.reporting.absent import absent_table
-from finetune_cot.reporting.findings import Findings, Repeated
+from finetune_cot.reporting.absent import absent_table, left_out_table
+from finetune_cot.reporting.findings import Findings, LeftOut, Repeated
 from tests.reporting.made_up import measured, student_id
 
 
@@ -25,8 +25,11 @@ def test_what_is_there_is_not_missing() -> None:
 
 
 def test_every_command_exists() -> None:
-    for row in absent_table(Findings(), []).rows:
-        words = shlex.split(str(row[1].value))
+    students = Findings(measurements=(measured(student_id(), 7),))
+    left_out = [LeftOut(f"{folder}/x", "is torn") for folder in ("results", "checkpoints", "gradients")]
+    made = [*absent_table(Findings(), []).rows, *absent_table(students, []).rows]
+    for row in [*made, *left_out_table(left_out).rows]:
+        words = shlex.split(str(row[-1].value))
         assert words[0] == "ftcot"
         assert words[1].rstrip(",") in COMMANDS
 

@@ -1,12 +1,27 @@
 """What is not measured yet, and the command that measures it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from types import MappingProxyType
 
 from finetune_cot.reporting.agreement import Agreements
 from finetune_cot.reporting.contrasts import origins
-from finetune_cot.reporting.findings import Findings
+from finetune_cot.reporting.findings import Findings, LeftOut
 from finetune_cot.reporting.naming import naming
 from finetune_cot.reporting.tables import Table, table
+
+_WRITERS = MappingProxyType(
+    {
+        "checkpoints": "ftcot train",
+        "completion_data": "ftcot evaluate, or of a teacher ftcot teach",
+        "exported_model": "ftcot export-hf",
+        "finetune_data": "ftcot build-finetune-data",
+        "gradients": "ftcot grads, with --check-approximation for the error of the approximation",
+        "model_metadata": "ftcot train",
+        "results": "ftcot sample-truth, or of estimates ftcot estimate",
+        "sampled_indices": "ftcot select",
+    }
+)
+"""What writes into each folder of ``saved/``."""
 
 
 def absent_table(findings: Findings, compared: Sequence[Agreements]) -> Table:
@@ -17,6 +32,16 @@ def absent_table(findings: Findings, compared: Sequence[Agreements]) -> Table:
         ["missing", "command"],
         [*first, *second] if findings.measurements or not findings.results else [*second, *first],
         headings=["what is missing", "the command that makes it"],
+    )
+
+
+def left_out_table(every: Iterable[LeftOut]) -> Table:
+    """What could not be used, why, and the command that writes such a file anew."""
+    return table(
+        "left_out",
+        ["what", "reason", "command"],
+        ([item.what, item.reason, _WRITERS.get(item.what.partition("/")[0])] for item in every),
+        headings=["what", "reason", "the command that makes it"],
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from finetune_cot.reporting import accuracy, agreement, losses, series
-from finetune_cot.reporting.absent import absent_table
+from finetune_cot.reporting.absent import absent_table, left_out_table
 from finetune_cot.reporting.agreement import Agreements
 from finetune_cot.reporting.agreement_figures import (
     agreement_charts,
@@ -351,5 +351,4 @@ def _data_table(findings: Findings) -> Table:
 
 def _left_out(findings: Findings) -> Iterator[Section]:
     if findings.left_out:
-        rows = ([item.what, item.reason] for item in findings.left_out)
-        yield Section("Left out", tables=(table("left_out", ["what", "reason"], rows),))
+        yield Section("Left out", tables=(left_out_table(findings.left_out),))
