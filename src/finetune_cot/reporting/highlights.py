@@ -133,8 +133,8 @@ def _estimate(found: Agreements) -> str:
     if of.spearman is None:
         return f"{done} Their losses, or those that {found.main.name} estimates, have no order.{faster}"
     return (
-        f"{done} {found.main.name} puts them in the true order of their losses with a rank correlation of"
-        f" {_correlation(of)} (1: the same order, 0: none).{faster}"
+        f"{done} The order that {found.main.name} gives them agrees with that of their true losses by a rank"
+        f" correlation of {_correlation(of)} (1: the same order, 0: none).{faster}"
     )
 
 

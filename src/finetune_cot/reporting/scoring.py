@@ -1,7 +1,7 @@
 """From a completion file to its accuracy on a part of its data set."""
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -107,9 +107,7 @@ def score_part(
     checked = [
         (item, check_completion(item, formats[item.sample_index], template, checker)) for item in scored
     ]
-    verdicts: dict[int, list[Verdict]] = {}
-    for completion, verdict in checked:
-        verdicts.setdefault(completion.sample_index, []).append(verdict)
+    verdicts = _by_question(checked)
     whole = None if measure.questions is None or not inside else len(measure.questions)
     return PartScore(
         part=measure.part if inside else OTHER,
@@ -134,15 +132,22 @@ def _by_split(
     """Scores on the test part of every split of which completions are there."""
     formats = measure.formats or {}
     for split, questions in measure.tests.items():
-        verdicts: dict[int, list[Verdict]] = {}
-        for item in completions:
-            if item.sample_index in questions:
-                verdict = check_completion(item, formats[item.sample_index], template, checker)
-                verdicts.setdefault(item.sample_index, []).append(verdict)
+        verdicts = _by_question(
+            (item, check_completion(item, formats[item.sample_index], template, checker))
+            for item in completions
+            if item.sample_index in questions
+        )
         found = score_questions(verdicts.values())
         if found.n:
             n = sum(group[0].gradable for group in verdicts.values())
             yield SplitScore(split, n, n == len(questions), found.accuracy, found.stderr)
+
+
+def _by_question(checked: Iterable[tuple[Completion, Verdict]]) -> dict[int, list[Verdict]]:
+    verdicts: dict[int, list[Verdict]] = {}
+    for completion, verdict in checked:
+        verdicts.setdefault(completion.sample_index, []).append(verdict)
+    return verdicts
 
 
 def _tests(dataset: Dataset, data_dir: Path) -> dict[str, frozenset[int]]:
