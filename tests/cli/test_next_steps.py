@@ -49,10 +49,24 @@ def test_the_next_commands_lead_from_questions_to_a_report(capsys: Capture, tiny
     assert lines[1].startswith("train loss ")
     assert "MiB of memory at most" in lines[2]
     report = following(said(capsys, f"{following(lines)} --dataset-key {KEY} --limit 2"))
-    assert said(capsys, f"{report} --figure-format none")[-2].startswith("tables    ")
+    lines = said(capsys, f"{report} --figure-format none")
+    assert lines[-3].startswith("tables    ")
+    assert following(lines)
     lines = said(capsys, "export-hf")
     assert lines[0].startswith("a whole model in float32, 0.")
     assert said(capsys, f"{following(lines)} --dataset-key {KEY} --limit 2")[-1] == "next: ftcot report"
+
+
+def test_commands_about_data_lead_on(capsys: Capture, tmp_path: Path) -> None:
+    show = following(said(capsys, f"data generate {KEY} --num-samples 5 --name five"))
+    assert show == "data show five"
+    assert following(said(capsys, show)) == "train --dataset-key five"
+    (tmp_path / "mine.csv").write_text("question,answer\nHow much is 1 + 1?,2\n")
+    assert following(said(capsys, "data import mine.csv")) == "data show mine"
+    assert main(["data", "list"]) == 0
+    out, err = capsys.readouterr()
+    assert "next" not in out, "a program that reads the rows"
+    assert err == "next: ftcot data show KEY\n"
 
 
 @pytest.mark.parametrize("command", ["teach", "evaluate", "train", "build-finetune-data --preset-key ft"])

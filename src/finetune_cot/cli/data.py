@@ -36,10 +36,10 @@ def add_to(app: typer.Typer) -> None:
     add = partial(add_command, group)
     add("list", DataListConfig, _list, _show_list, "data list", examples=_EXAMPLES["list"])
     add("show", DataShowConfig, _show, _show_samples, "data show", examples=_EXAMPLES["show"])
-    add("import", DataImportConfig, _import, show_fields, "data import", examples=_EXAMPLES["import"])
-    add("fetch", DataFetchConfig, _fetch, show_fields, "data fetch", examples=_EXAMPLES["fetch"])
+    add("import", DataImportConfig, _import, _show_import, "data import", examples=_EXAMPLES["import"])
+    add("fetch", DataFetchConfig, _fetch, _show_made, "data fetch", examples=_EXAMPLES["fetch"])
     drawn = _EXAMPLES["generate"]
-    add("generate", DataGenerateConfig, _generate, show_fields, "data generate", examples=drawn)
+    add("generate", DataGenerateConfig, _generate, _show_made, "data generate", examples=drawn)
     app.add_typer(group, name="data")
 
 
@@ -79,6 +79,22 @@ def _show_list(result: "pipeline.DatasetList") -> None:
         [item.key, item.samples, item.train, item.test, item.tasks, item.source] for item in result.datasets
     ]
     show_table(columns, rows)
+    # Not among the rows, which programs may read.
+    typer.echo("next: ftcot data show KEY", err=True)
+
+
+def _show_made(result: "pipeline.FetchResult | pipeline.GenerateResult") -> None:
+    show_fields(result)
+    typer.echo(f"next: ftcot data show {result.key}")
+
+
+def _show_import(result: "pipeline.ImportResult") -> None:
+    show_fields(result)
+    files = [*result.written, *result.unchanged]
+    looked_at = "list" if len(files) > 1 else f"show --data-path {files[0]}"
+    if len(files) == 1 and files[0].parent.name == "dataset":
+        looked_at = f"show {files[0].stem}"
+    typer.echo(f"next: ftcot data {looked_at}")
 
 
 def _show_samples(result: "pipeline.DatasetExamples") -> None:
@@ -92,3 +108,6 @@ def _show_samples(result: "pipeline.DatasetExamples") -> None:
             else:
                 typer.secho(segment.text, dim=True, nl=False)
         typer.echo()
+    known = result.examples[0].answer is not None
+    data = f"--dataset-key {result.dataset}" if known else "with the same --data-path"
+    typer.echo(f"\nnext: ftcot train {data}")

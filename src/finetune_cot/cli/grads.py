@@ -41,3 +41,4 @@ def _show(result: "GradsResult") -> None:
         show_plan(result.plan)
         return
     show_fields(result)
+    typer.echo("next: ftcot estimate with the same options")

@@ -78,6 +78,7 @@ def _show(result: "ReportResult") -> None:
     typer.echo(f"figures   {len(result.figures)}")
     if result.left_out:
         typer.echo(f"left out  {len(result.left_out)}, named in the report")
+    typer.echo(f"next: {result.next_command or 'ftcot report --open'}")
 
 
 def _show_agreement(result: "ReportResult") -> None:

@@ -45,3 +45,4 @@ def _show(result: "SampleTruthResult") -> None:
         f"{result.subsets} subsets of {len(result.tasks)} tasks, {result.reused} of them known{elsewhere}"
     )
     typer.echo(f"{result.seconds:.1f} s; losses in {result.results_path}")
+    typer.echo("next: ftcot report")

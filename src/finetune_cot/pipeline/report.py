@@ -83,6 +83,7 @@ def report(config: ReportConfig) -> ReportResult:
         tables=[folder / name for name in tables],
         figures=[folder / name for name in figures],
         page=folder / PAGE if config.page else None,
+        next_command=first.next[0][1] if first.next else None,
         **agreement_fields(compared),
         accuracy=accuracy_rows(findings),
         left_out=list(findings.left_out),

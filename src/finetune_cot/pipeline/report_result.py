@@ -85,6 +85,8 @@ class ReportResult:
     figures: list[Path]
     page: Path | None = None
     """The HTML page; None with ``--no-page``."""
+    next_command: str | None = None
+    """What makes the first of what the report lacks; None where it lacks nothing."""
     spearman: float | None = None
     """Of the main estimator over all subsets, mean over the target tasks; of the first of ``comparisons``."""
     pearson: float | None = None
