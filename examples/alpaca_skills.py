@@ -6,6 +6,19 @@ ROWS.jsonl are instruction data, such as Alpaca's (``instruction``, ``input``, `
 ``skill`` that says what kind of instruction a row is. Some rows are taken of the target skill and of the
 most frequent others. A model is trained once on all of them, a gradient is taken of every row, and from
 these it is estimated how well a model would do on the target if it were trained on any half of the skills.
+Drawn from 13,878 rows of Alpaca in 38 skills, it took three minutes of one core and printed
+
+    dev loss on rewrite after training on all: 1.772
+    20 subsets of 6 skills in 0.10 s
+    -0.0108 rewrite (chosen)
+    -0.0106 question (chosen)
+    +0.0070 write
+    +0.0076 create
+    +0.0098 describe
+    +0.0114 generate
+
+A score is what a skill does to the estimated loss, in nats a token. Here it is hundredths, of one seed and
+few rows: a choice to check by true runs (``ftcot sample-truth``), no finding.
 """
 
 import argparse
