@@ -73,7 +73,7 @@ def _show(result: "TrainResult") -> None:
     if len(result.dev_loss_by_task) > 1 and not result.ensembles:
         show_table(("task", "dev_loss"), [[task, loss] for task, loss in result.dev_loss_by_task.items()])
     measured = result.runs[0].dev_metrics_by_epoch if result.runs else ()
-    if measured:
+    if measured and not result.ensembles:
         show_table(("epoch", *measured[0]), [[place + 1, *of.values()] for place, of in enumerate(measured)])
     if result.results_path:
         typer.echo(f"dev losses in {result.results_path}")
