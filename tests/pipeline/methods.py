@@ -36,7 +36,6 @@ CLASSIFIERS = [
     pytest.param("bert", LORA, id="lora-bert"),
     pytest.param("bert", FULL, id="full-bert"),
     pytest.param("bert", ADAPTER, id="adapter-bert", marks=with_adapters),
-    pytest.param("t5", LORA, id="lora-t5"),
     pytest.param("t5", QLORA, id="qlora-t5"),
 ]
 TRAINING: dict[str, Any] = {"epochs": 2, "lr": 0.01, "batch_size": 4}

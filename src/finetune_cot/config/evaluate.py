@@ -21,7 +21,9 @@ class EvaluateConfig(LocalModelOptions, RequestOptions):
     )
     finetune_key: str | None = shared.finetune_key("Training data of the student.")
     train_key: str | None = option(
-        None, "Way of training of the student; by default lora, or openai with --teacher openai."
+        None,
+        "Way of training of the student; by default the only one there is, else lora; of a server's student"
+        " openai.",
     )
     run: int = shared.run()
     epoch: int | None = option(None, "The student after so many epochs; by default the last.", check=positive)

@@ -25,7 +25,7 @@ from finetune_cot.pipeline.costs import costs_of
 from finetune_cot.pipeline.jobs import Job, is_outdated, make_job, make_recipe, make_requests, select_samples
 from finetune_cot.pipeline.progress import say
 from finetune_cot.pipeline.ranks import Ranks, joined
-from finetune_cot.pipeline.student_files import locate, own_completion_key
+from finetune_cot.pipeline.student_files import locate, own_completion_key, usual_train_key
 from finetune_cot.pipeline.subject import Subject, base_subject, folder_subject, student_subject
 from finetune_cot.pipeline.teachers import Plan, asks_in_messages, check_teacher, estimate, teacher_maker
 from finetune_cot.pipeline.train_checks import settled_precision
@@ -151,10 +151,14 @@ def _subject(config: EvaluateConfig) -> Subject:
     if config.load_model_dir:
         return folder_subject(config.load_model_dir, config.model_key, config.epoch)
     if config.finetune_key:
+        finetune_key = config.finetune_key.replace("glue/", "glue-")
+        usual = PLATFORM_TRAIN_KEY
+        if config.teacher != "openai":
+            usual = usual_train_key(config.model_key, finetune_key, config.saved_dir)
         return student_subject(
             config.model_key,
-            config.finetune_key.replace("glue/", "glue-"),
-            config.train_key or (PLATFORM_TRAIN_KEY if config.teacher == "openai" else "lora"),
+            finetune_key,
+            config.train_key or usual,
             config.run,
             config.epoch,
             config.saved_dir,

@@ -1,11 +1,25 @@
 """Which completions are a student's, where it is known by them alone: published ones, and a platform's."""
 
 from dataclasses import replace
+from glob import escape
 from pathlib import Path
 
 from finetune_cot.artifacts.completions import completion_files, find_completions
+from finetune_cot.artifacts.ids import parse_model_metadata_path
+from finetune_cot.artifacts.keys import model_slug
 from finetune_cot.errors import UsageError
 from finetune_cot.pipeline.subject import Subject
+
+
+def usual_train_key(model_key: str, finetune_key: str, saved_dir: Path) -> str:
+    """The train key where none is given: that of the only student of these data, or else lora.
+
+    Raises:
+        UsageError: the model's name cannot be a key.
+    """
+    folder = saved_dir / "model_metadata" / f"B_{model_slug(model_key)}"
+    ids = [parse_model_metadata_path(path) for path in folder.glob(f"F_{escape(finetune_key)}__T_*.json")]
+    return ids[0].train_key if len(ids) == 1 else "lora"
 
 
 def own_completion_key(subject: Subject, dataset_key: str, saved_dir: Path) -> str:
