@@ -33,6 +33,15 @@ DATASET = "bundled_one_step_word_problem"
 HOSTILE = "</script><script>window.harmed = 1</script><img src=x onerror='window.harmed = 2'> & <b>bold</b>"
 
 TEXTS_OF_CHARTS = "return [...document.querySelectorAll('svg text')].map((text) => text.textContent)"
+TEXTS_OUTSIDE = """
+return [...document.querySelectorAll(".panel")].flatMap((panel) => {
+  const { left, right } = panel.getBoundingClientRect();
+  const boxes = [...panel.querySelectorAll("svg text")].map((text) => [text, text.getBoundingClientRect()]);
+  return boxes.filter(([, box]) => box.width && (box.left < left - 4 || box.right > right + 4))
+    .map(([text]) => text.textContent);
+});
+"""
+"""Texts that leave their chart to the left or right, so that they are cut."""
 HOSTILE_KEY = "data<script>window.harmed=3;"
 
 
@@ -111,6 +120,7 @@ def test_it_is_read_at_any_width_by_day_and_night(driver: Any, page: Path, width
     assert len(drawn) > 15
     assert all(marks > 2 and 0 < inner <= outer + 1 for marks, outer, inner in drawn)
     assert driver.execute_script("return document.documentElement.scrollWidth") <= width
+    assert driver.execute_script(TEXTS_OUTSIDE) == []
     assert driver.execute_script(CONTRASTS) == {}
     paper = driver.execute_script("return getComputedStyle(document.body).backgroundColor")
     assert (paper == "rgb(255, 255, 255)") == (scheme == "light")

@@ -1,6 +1,7 @@
 """Charts as Vega-Lite, which a browser draws: hover tells values, axes of numbers can be moved and zoomed."""
 
 from collections.abc import Callable, Sequence
+from textwrap import wrap
 from typing import Any
 
 from finetune_cot.reporting.charts import (
@@ -25,6 +26,8 @@ ZOOM = "zoom"
 
 _NARROW, _NOTE = "width < 480", 125  # pixels
 _MAX_TICKS = 8
+_AXIS_CHARACTERS, _PANEL_CHARACTERS = 44, 40
+"""Of a line under an axis, as many as fit a narrow page."""
 Spec = dict[str, Any]
 
 
@@ -73,7 +76,7 @@ def _bars(chart: BarChart) -> Any:
         bars.append({"place": place + 1, **_bar_values(bar)})
         place += 2
     y, scale = _places(place), alt.Scale(domain=[0, 100], range=_beside_notes())
-    axis = alt.Axis(title=chart.x_label.split("\n"), titleAnchor="start")
+    axis = alt.Axis(title=_wrapped(chart.x_label, _AXIS_CHARACTERS), titleAnchor="start")
     data = alt.Chart(alt.InlineData(values=bars))
     kinds = list(chart.kinds)
     colours = [BAR_COLOURS[number % len(BAR_COLOURS)] for number in range(len(kinds))]
@@ -108,7 +111,7 @@ def _lines(chart: LineChart) -> Any:
     magnitude = chart.log and all(row["low"] > 0 for row in rows)
     x = alt.X(
         "x:Q",
-        title=chart.x_label.split("\n"),
+        title=_wrapped(chart.x_label, _AXIS_CHARACTERS),
         scale=alt.Scale(type="log", base=2) if doubling else alt.Scale(zero=False),
         axis=alt.Axis(format=".6~g", **({"values": numbers} if len(numbers) <= _MAX_TICKS else {})),
     )
@@ -153,7 +156,7 @@ def _changes(chart: ChangeChart) -> Any:
         y=y,
         x=alt.X(
             "x:Q",
-            axis=alt.Axis(title=chart.x_label.split("\n"), titleAnchor="start"),
+            axis=alt.Axis(title=_wrapped(chart.x_label, _AXIS_CHARACTERS), titleAnchor="start"),
             scale=alt.Scale(zero=False, range=_beside_notes()),
         ),
         color=alt.Color("when:N", scale=colours, legend=_legend()),
@@ -182,7 +185,7 @@ def _scores(chart: ScoreChart) -> Any:
         .mark_bar(size=11)
         .encode(
             y=y,
-            x=alt.X("x:Q", title=chart.x_label.split("\n")),
+            x=alt.X("x:Q", title=_wrapped(chart.x_label, _AXIS_CHARACTERS)),
             color=alt.Color("series:N", scale=colours, legend=_legend()),
             tooltip=["label:N", "series:N", alt.Tooltip("x:Q", format=".4~g")],
         )
@@ -207,7 +210,12 @@ def _panel(chart: ScatterChart, panel: Panel) -> Any:
         alt.Chart(alt.InlineData(values=rows))
         .mark_point(filled=True, size=45, opacity=0.8)
         .encode(
-            x=alt.X("x:Q", title=chart.x_label, scale=alt.Scale(zero=False), axis=_few_ticks()),
+            x=alt.X(
+                "x:Q",
+                title=_wrapped(chart.x_label, _PANEL_CHARACTERS),
+                scale=alt.Scale(zero=False),
+                axis=_few_ticks(),
+            ),
             y=alt.Y("y:Q", title=chart.y_label, scale=alt.Scale(zero=False), axis=_few_ticks()),
             color=alt.Color("kind:N", scale=colours, legend=legend),
             shape=alt.Shape("kind:N", scale=shapes, legend=legend),
@@ -241,7 +249,12 @@ def _heat(chart: HeatChart) -> Any:
         alt.Chart(alt.InlineData(values=cells))
         .mark_rect()
         .encode(
-            x=alt.X("column:N", sort=list(chart.columns), title=chart.x_label, axis=axis),
+            x=alt.X(
+                "column:N",
+                sort=list(chart.columns),
+                title=_wrapped(chart.x_label, _AXIS_CHARACTERS),
+                axis=axis,
+            ),
             y=alt.Y("row:N", sort=list(chart.rows), title=chart.y_label, axis=axis),
             color=alt.Color("value:Q", scale=colours, legend=legend),
             tooltip=["row:N", "column:N", alt.Tooltip("value:Q", format=".4~g")],
@@ -296,6 +309,11 @@ def _zoom(*encodings: str) -> Any:
     return alt.selection_interval(
         name=ZOOM, encodings=list(encodings), bind="scales", zoom="wheel![event.altKey]"
     )
+
+
+def _wrapped(text: str, most: int) -> list[str]:
+    """Lines of a text, its own and those that keep it narrow."""
+    return [part for line in text.split("\n") for part in wrap(line, most) or [""]]
 
 
 def _few_ticks() -> Any:
