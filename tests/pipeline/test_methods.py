@@ -110,7 +110,8 @@ def go_every_road(options: dict[str, Any], part: dict[str, Any], name: str, tole
     )
     assert measured.generated == measured.n == 2
     merged = part["method"] not in BOTTLENECK_METHODS
-    exported = export_hf(ExportHfConfig(saved_dir=options["saved_dir"], merged=merged))
+    named = {name: options[name] for name in ("model_key", "data_path", "method", "saved_dir")}
+    exported = export_hf(ExportHfConfig(**named, merged=merged))
     assert (exported.max_logit_difference or 0) < 1e-2
     if part["method"] == "qlora":
         assert exported.loss_before == pytest.approx(trained.dev_loss, rel=1e-4)

@@ -177,33 +177,6 @@ def test_the_checkpoint_trained_last_is_the_default(tiny_llama_dir: Path, saved_
     assert export_hf(config(saved_dir, dry_run=True)).path.name == "new_run_3"
 
 
-def test_a_checkpoint_is_found_by_what_it_was_trained_with(tiny_llama_dir: Path, saved_dir: Path) -> None:
-    for age, (name, data, method) in enumerate(
-        (
-            ("a_run_0", "glue-rte", "lora"),
-            ("b_run_0", "rationales", "lora"),
-            ("b_run_1", "rationales", "full"),
-        )
-    ):
-        checkpoint = train(tiny_llama_dir, saved_dir, name, method)
-        student = Student(str(tiny_llama_dir), data, method, method, "ft_token", {"0": "a"}, 9)
-        write_student(checkpoint / "student.json", student)
-        os.utime(checkpoint / "last", (1e9 + age, 1e9 + age))
-    (saved_dir / "checkpoints" / "unfinished_run_0" / "last").mkdir(parents=True)
-
-    def found(**named: object) -> str:
-        return export_hf(config(saved_dir, dry_run=True, **named)).path.name
-
-    assert found(finetune_key="rationales") == "b_run_1"
-    assert found(finetune_key="rationales", run=0) == found(train_key="lora", model_key=str(tiny_llama_dir))
-    assert found(finetune_key="rationales", method="lora") == "b_run_0"
-    assert found(finetune_key="glue/rte") == "a_run_0"
-    with pytest.raises(ModelError, match=r"no such checkpoint.*name one of .*b_run_1.*--load-model-dir"):
-        found(model_key="gpt2")
-    with pytest.raises(UsageError, match="--load-model-dir: names a checkpoint that --method names too"):
-        found(load_model_dir=str(saved_dir / "checkpoints" / "a_run_0"), method="lora")
-
-
 def test_twice_is_once(tiny_llama_dir: Path, saved_dir: Path) -> None:
     train(tiny_llama_dir, saved_dir)
     first = export_hf(config(saved_dir))

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from finetune_cot.config import shared
-from finetune_cot.config.checks import not_negative
+from finetune_cot.config.checks import not_negative, positive
 from finetune_cot.config.options import command_config, option
 from finetune_cot.config.training import METHODS
 
@@ -21,8 +21,11 @@ class ExportHfConfig:
     finetune_key: str | None = option(
         None, "Data that it was trained on.", values="finetune_keys", aliases=("--dataset-key",)
     )
+    data_path: str | None = option(None, "Instruction data that it was trained on.")
+    save_name: str | None = option(None, "What was added to its name.", values="saved_names")
     train_key: str | None = option(None, "Way of training of the student.")
     method: str | None = option(None, "What was trained.", choices=METHODS)
+    lora_rank: int | None = option(None, "Rank of its LoRA matrices.", check=positive)
     run: int | None = option(None, "Number of the run, from 0.", check=not_negative)
     merged: bool = option(
         True,

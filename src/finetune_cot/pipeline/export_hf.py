@@ -15,7 +15,7 @@ from finetune_cot.artifacts.files import (
     write_json_atomic,
 )
 from finetune_cot.artifacts.ids import ExportId, parse_checkpoint_path
-from finetune_cot.artifacts.keys import check_key, model_slug
+from finetune_cot.artifacts.keys import check_key
 from finetune_cot.artifacts.lock import artifact_lock
 from finetune_cot.artifacts.manifest import (
     RunningCommand,
@@ -24,10 +24,11 @@ from finetune_cot.artifacts.manifest import (
     verify_outputs,
     write_manifest,
 )
-from finetune_cot.artifacts.students import STUDENT_FILE, Student, read_student, write_student
+from finetune_cot.artifacts.students import STUDENT_FILE, Student, write_student
 from finetune_cot.config.export_hf import ExportHfConfig
-from finetune_cot.config.options import flag, replace, to_plain
+from finetune_cot.config.options import replace, to_plain
 from finetune_cot.errors import ArtifactError, ModelError, UsageError
+from finetune_cot.pipeline.named_checkpoint import named_checkpoint
 from finetune_cot.pipeline.progress import say
 from finetune_cot.pipeline.recorded_dev_set import mean_loss, recorded_dev_set
 
@@ -143,13 +144,7 @@ def _source(config: ExportHfConfig) -> _Source:
     from finetune_cot.models.quantized import QUANTIZATION_FILE
     from finetune_cot.models.safety import read_object
 
-    if config.load_model_dir and (named := _named(config)):
-        raise UsageError(
-            f"names a checkpoint that {named[0]} names too",
-            where="--load-model-dir",
-            remedy="give one of them",
-        )
-    folder = config.load_model_dir or _trained_last(config)
+    folder = named_checkpoint(config)
     if not folder.is_dir():
         raise ModelError("no checkpoint is there", where=folder, remedy="check --load-model-dir")
     weights = weights_folder(folder) if is_checkpoint(folder) else folder
@@ -178,49 +173,6 @@ def _source(config: ExportHfConfig) -> _Source:
     path = ExportId(name + part, run).path(config.saved_dir)
     quantized = (weights / QUANTIZATION_FILE).is_file()
     return _Source(weights, is_adapter, bottleneck, quantized, home, student, path)
-
-
-def _trained_last(config: ExportHfConfig) -> Path:
-    """The checkpoint that was written last, of those that the options name."""
-    folder = config.saved_dir / "checkpoints"
-    states = sorted(folder.glob(f"*/{LAST}"), key=lambda last: (last.stat().st_mtime_ns, last))
-    if not states:
-        raise ModelError(
-            "there is no checkpoint to export",
-            where=folder,
-            remedy="run `ftcot train` first, or name one with --load-model-dir",
-        )
-    named = [state.parent for state in states if _is_named(state.parent, config)]
-    if not named:
-        raise ModelError(
-            f"there is no such checkpoint to export: {', '.join(_named(config))}",
-            where=folder,
-            remedy=f"name one of {', '.join(state.parent.name for state in states)}, with --load-model-dir",
-        )
-    return named[-1]
-
-
-def _named(config: ExportHfConfig) -> list[str]:
-    """The options that name a checkpoint."""
-    names = ("model_key", "finetune_key", "train_key", "method", "run")
-    return [flag(name) for name in names if getattr(config, name) is not None]
-
-
-def _is_named(checkpoint: Path, config: ExportHfConfig) -> bool:
-    """Whether a checkpoint is what the options say; one that is not finished yet says nothing of itself."""
-    if not _named(config):
-        return True
-    if not (checkpoint / STUDENT_FILE).is_file():
-        return False
-    student = read_student(checkpoint / STUDENT_FILE)
-    pairs = (
-        (config.model_key and model_slug(config.model_key), model_slug(student.model_key)),
-        (config.finetune_key and config.finetune_key.replace("glue/", "glue-"), student.finetune_key),
-        (config.train_key, student.train_key),
-        (config.method, student.method),
-        (config.run, _name_and_run(checkpoint)[1]),
-    )
-    return all(wanted is None or wanted == found for wanted, found in pairs)
 
 
 def _is_part(weights: Path) -> bool:
