@@ -50,19 +50,19 @@ def test_bash(shell_environment: dict[str, str]) -> None:
         ' echo "${COMPREPLY[*]}"'
         for line in COMPLETED
     )
-    shown = _run("bash", f"source <(ftcot --show-completion bash)\n{ask}", shell_environment)
+    shown = _run("bash", f"source <(ftcot --show-completion)\n{ask}", shell_environment)
     assert shown == [*COMPLETED.values()]
 
 
 def test_bash_parts_a_word_at_an_equals_sign(shell_environment: dict[str, str]) -> None:
     words = "COMP_WORDS=(ftcot train --method = lo); COMP_CWORD=4"
-    ask = f"source <(ftcot --show-completion bash)\n{words}; _ftcot_completion ftcot; echo $COMPREPLY"
+    ask = f"source <(ftcot --show-completion)\n{words}; _ftcot_completion ftcot; echo $COMPREPLY"
     assert _run("bash", ask, shell_environment) == ["lora"]
 
 
 def test_fish(shell_environment: dict[str, str]) -> None:
     ask = "\n".join(f"complete -C {shlex.quote(line)}" for line in COMPLETED)
-    shown = _run("fish", f"ftcot --show-completion fish | source\n{ask}", shell_environment)
+    shown = _run("fish", f"ftcot --show-completion | source\n{ask}", shell_environment)
     assert [line.partition("\t")[0] for line in shown] == [*COMPLETED.values()]
 
 
@@ -74,7 +74,7 @@ def test_zsh(shell_environment: dict[str, str]) -> None:
     (home / ".zshrc").write_text(
         "PS1='ready> '\n"
         "autoload -Uz compinit && compinit -u -D\n"
-        'eval "$(ftcot --show-completion zsh)"\n'
+        'eval "$(ftcot --show-completion)"\n'
         f"note() {{ print -r -- $BUFFER >> {written}; BUFFER= }}\n"
         "zle -N note && bindkey '^X' note\n"
     )
