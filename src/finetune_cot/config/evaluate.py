@@ -1,19 +1,15 @@
 """Options of ``ftcot evaluate``."""
 
-from pathlib import Path
-
 from finetune_cot.config import shared
+from finetune_cot.config.asking import LocalModelOptions, QuestionOptions, RequestOptions
 from finetune_cot.config.checks import positive
 from finetune_cot.config.options import command_config, option
-from finetune_cot.config.server import LocalModelOptions, RequestOptions
 
 
 @command_config
-class EvaluateConfig(LocalModelOptions, RequestOptions):
+class EvaluateConfig(LocalModelOptions, RequestOptions, QuestionOptions):
     """Completions are checked; those that are missing are generated first."""
 
-    model_key: str = shared.model_key()
-    dataset_key: str = shared.dataset_key()
     completion_key: str | None = option(
         None,
         "Kind of prompt: zs, zs_cot, fs_cot, or ft_... or classify of a fine-tuned model, whose own is the"
@@ -29,8 +25,6 @@ class EvaluateConfig(LocalModelOptions, RequestOptions):
     epoch: int | None = option(None, "The student after so many epochs; by default the last.", check=positive)
     num_completions: int = option(1, "Completions of each question.", check=positive)
     split: str = shared.part("test")
-    split_key: str = shared.split_key()
-    limit: int | None = shared.limit()
     checker: str = shared.checker()
     generate: bool = option(
         True, "Generate completions that are missing; --no-generate scores only what is there."
@@ -38,12 +32,7 @@ class EvaluateConfig(LocalModelOptions, RequestOptions):
     teacher: str = option(
         "local", "Who writes missing completions: a local model or a server.", choices=("local", "openai")
     )
-    temperature: float | None = shared.temperature()
     max_reasoning_tokens: int | None = shared.max_reasoning_tokens(None)
     max_answer_tokens: int | None = shared.max_answer_tokens(None)
-    chat: bool = shared.chat()
-    seed: int = shared.seed()
     overwrite: bool = shared.overwrite("a completion file")
-    saved_dir: Path = shared.saved_dir()
-    data_dir: Path = shared.data_dir()
     dry_run: bool = shared.dry_run()

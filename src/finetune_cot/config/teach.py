@@ -1,19 +1,15 @@
 """Options of ``ftcot teach``."""
 
-from pathlib import Path
-
 from finetune_cot.config import shared
+from finetune_cot.config.asking import LocalModelOptions, QuestionOptions, RequestOptions
 from finetune_cot.config.checks import not_negative, positive
 from finetune_cot.config.options import command_config, option
-from finetune_cot.config.server import LocalModelOptions, RequestOptions
 
 
 @command_config
-class TeachConfig(LocalModelOptions, RequestOptions):
+class TeachConfig(LocalModelOptions, RequestOptions, QuestionOptions):
     """A teacher writes rationales and answers for the questions of a data set."""
 
-    model_key: str = shared.model_key()
-    dataset_key: str = shared.dataset_key()
     completion_key: str = option(
         "zs_cot", "Kind of prompt: zs, zs_cot, fs_cot, and with _t70 at the end, sampled at temperature 0.7."
     )
@@ -32,12 +28,8 @@ class TeachConfig(LocalModelOptions, RequestOptions):
         1, "Completions of each question, up to 64 for diverse reasoning.", check=positive
     )
     split: str = shared.part("all")
-    split_key: str = shared.split_key()
-    limit: int | None = shared.limit()
-    temperature: float | None = shared.temperature()
     max_reasoning_tokens: int = shared.max_reasoning_tokens()
     max_answer_tokens: int = shared.max_answer_tokens()
-    chat: bool = shared.chat()
     price_in: float | None = option(
         None,
         "US dollars for a million tokens read; by default what is generally known of the model and server.",
@@ -52,8 +44,5 @@ class TeachConfig(LocalModelOptions, RequestOptions):
         " kept.",
         check=positive,
     )
-    seed: int = shared.seed()
     overwrite: bool = shared.overwrite("a completion file")
-    saved_dir: Path = shared.saved_dir()
-    data_dir: Path = shared.data_dir()
     dry_run: bool = shared.dry_run()

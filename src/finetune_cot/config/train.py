@@ -1,10 +1,10 @@
 """Options of ``ftcot train``."""
 
 from finetune_cot.config import shared
+from finetune_cot.config.asking import ServerOptions
 from finetune_cot.config.checks import not_negative, positive
 from finetune_cot.config.engine import EngineOptions
 from finetune_cot.config.options import command_config, option
-from finetune_cot.config.server import ServerOptions
 from finetune_cot.config.subsets import TaskOptions
 from finetune_cot.config.training import TrainingOptions
 

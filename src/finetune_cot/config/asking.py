@@ -1,9 +1,24 @@
-"""Options of every command that may ask a server, or a model on this machine in its stead."""
+"""Options of every command that asks a model on this machine, or a server."""
 
 from pathlib import Path
 
 from finetune_cot.config import shared
 from finetune_cot.config.options import command_config
+
+
+@command_config
+class QuestionOptions:
+    """Which model answers which questions."""
+
+    model_key: str = shared.model_key()
+    dataset_key: str = shared.dataset_key()
+    split_key: str = shared.split_key()
+    limit: int | None = shared.limit()
+    temperature: float | None = shared.temperature()
+    chat: bool = shared.chat()
+    seed: int = shared.seed()
+    saved_dir: Path = shared.saved_dir()
+    data_dir: Path = shared.data_dir()
 
 
 @command_config
