@@ -112,6 +112,19 @@ def test_where_every_request_fails_nothing_is_left(config: Make, saved_dir: Path
     assert list(saved_dir.iterdir()) == []
 
 
+def test_what_failed_is_told_also_where_the_run_is_refused(
+    config: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def answer(asked: Asked) -> Reply:
+        if len(served.asked) == 3:
+            return error_reply(400, "flagged", code="content_filter")
+        return completion_reply(asked) if len(served.asked) < 6 else error_reply(401, "expired")
+
+    with loopback(answer) as served, pytest.raises(TeacherError, match="expired"):
+        teach(replace(config(served), concurrency=1))
+    assert "  1: flagged (HTTP 400) (samples " in capsys.readouterr().err
+
+
 def test_a_refusal_in_the_middle_keeps_what_is_done(config: Make) -> None:
     healthy = 5
 

@@ -1,13 +1,15 @@
 """Completions that are missing are asked for, batch after batch; what is there is kept."""
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from finetune_cot.artifacts.completions import (
     Completion,
+    CompletionStore,
     Key,
     is_begun,
     journal_path,
@@ -21,7 +23,7 @@ from finetune_cot.pipeline.jobs import Job
 from finetune_cot.pipeline.progress import progress, say
 from finetune_cot.pipeline.ranks import Ranks
 from finetune_cot.teachers.budget import spent_live
-from finetune_cot.teachers.protocol import Failure, Teacher, TeachRequest
+from finetune_cot.teachers.protocol import Failure, Recipe, Teacher, TeachRequest
 from finetune_cot.teachers.steps import tokens_of
 from finetune_cot.teachers.usage import NO_TOKENS, TokenUsage, total
 
@@ -119,10 +121,7 @@ def complete(
         return Outcome(Requested(job, there), frozenset(), {}, total_cost=costs.in_all(there.values()))
     if not ranks.is_first:
         return _helped(job, make_teacher, ranks)
-    failures: Counter[str] = Counter()
-    examples: dict[str, list[int]] = {}
-    new: set[Key] = set()
-    usage = NO_TOKENS
+    tally = _Tally()
     with open_completions(job.path, job.metadata, job.identity, running.command, replace=overwrite) as store:
         old = asked_otherwise(job.requests, store.completions) if overwrite else {}
         done = frozenset(store.completions) - old.keys()  # read again: another run may have ended since
@@ -130,25 +129,55 @@ def complete(
         reused = sum(request.key in done for request in job.requests)
         if reused < len(job.requests):
             teacher = make_teacher(costs.left(store.completions.values(), store.lost))
-            with progress(running.command, len(job.requests), "completions") as update:
+            with (
+                tally.told_if_it_stops(),
+                progress(running.command, len(job.requests), "completions") as update,
+            ):
                 update(reused)
-                own = teacher.teach(job.requests, job.recipe, done)
-                for batch in _from_all(own, ranks):
-                    completions = [answer for answer in batch if isinstance(answer, Completion)]
-                    failed = [answer for answer in batch if isinstance(answer, Failure)]
-                    in_vain = total(failure.usage for failure in failed)
-                    replaced = [old[item.key] for item in completions if item.key in old]
-                    store.append(completions, kinds(in_vain + spent_live(replaced, {}, job.recipe).counted))
-                    new.update(completion.key for completion in completions)
-                    usage += total(map(tokens_of, completions)) + in_vain
-                    for failure in failed:
-                        failures[failure.reason] += 1
-                        examples.setdefault(failure.reason, []).append(failure.key[0])
-                    update(reused + len(new) + failures.total())
-        tell_failures(failures, len(new) + reused, examples)
+                for batch in _from_all(teacher.teach(job.requests, job.recipe, done), ranks):
+                    tally.take(batch, store, old, job.recipe)
+                    update(reused + len(tally.new) + tally.failures.total())
+        tell_failures(tally.failures, len(tally.new) + reused, tally.samples)
         cost = costs.in_all(store.completions.values(), store.lost)
         store.finish(running.manifest(cost=cost))
-        return Outcome(Requested(job, store.completions), frozenset(new), dict(failures), usage, cost)
+        there = Requested(job, store.completions)
+        return Outcome(there, frozenset(tally.new), dict(tally.failures), tally.usage, cost)
+
+
+@dataclass
+class _Tally:
+    """What a run has brought so far."""
+
+    new: set[Key] = field(default_factory=set)
+    failures: Counter[str] = field(default_factory=Counter)
+    samples: dict[str, list[int]] = field(default_factory=dict)
+    """Indices of the samples that failed, by reason."""
+    usage: TokenUsage = NO_TOKENS
+
+    def take(
+        self, batch: Answers, store: CompletionStore, old: Mapping[Key, Completion], recipe: Recipe
+    ) -> None:
+        """Keep the answers of a batch; completions of `old` give place to new ones."""
+        completions = [answer for answer in batch if isinstance(answer, Completion)]
+        failed = [answer for answer in batch if isinstance(answer, Failure)]
+        in_vain = total(failure.usage for failure in failed)
+        replaced = [old[item.key] for item in completions if item.key in old]
+        store.append(completions, kinds(in_vain + spent_live(replaced, {}, recipe).counted))
+        self.new.update(completion.key for completion in completions)
+        self.usage += total(map(tokens_of, completions)) + in_vain
+        for failure in failed:
+            self.failures[failure.reason] += 1
+            self.samples.setdefault(failure.reason, []).append(failure.key[0])
+
+    @contextlib.contextmanager
+    def told_if_it_stops(self) -> Iterator[None]:
+        """Tell what has failed where the run ends before its end; where nothing worked, the error tells."""
+        try:
+            yield
+        except (TeacherError, KeyboardInterrupt):
+            if self.new:
+                _tell_reasons(self.failures, self.samples)
+            raise
 
 
 def _nothing_to_do(job: Job, there: Mapping[Key, Completion]) -> bool:
@@ -241,9 +270,14 @@ def tell_failures(
     if not completed:
         reasons = "; ".join(f"{reason} ({count})" for reason, count in failures.most_common(3))
         raise TeacherError(f"all {failures.total()} requests failed: {reasons}")
-    say(f"note: {failures.total()} requests failed, and are asked again next time:")
+    _tell_reasons(failures, samples or {})
+
+
+def _tell_reasons(failures: Counter[str], samples: Mapping[str, Sequence[int]]) -> None:
+    if failures:
+        say(f"note: {failures.total()} requests failed, and are asked again next time:")
     for reason, count in failures.most_common(_MOST_REASONS):
-        say(f"  {count}: {reason}{_named((samples or {}).get(reason, ()))}")
+        say(f"  {count}: {reason}{_named(samples.get(reason, ()))}")
     if len(failures) > _MOST_REASONS:
         say(f"  and {len(failures) - _MOST_REASONS} further reasons")
 
