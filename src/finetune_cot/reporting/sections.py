@@ -67,8 +67,8 @@ REJECTED = ("rejected_incorrect", "rejected_incomplete", "duplicates")
 
 _CONTRASTS = {
     "accuracy_by_split": (
-        "Questions of one template differ only in names and numbers. The default split has templates in"
-        " both parts, the template split has each in one part alone, so it tells learning from remembering.",
+        "Questions of one template differ only in names and numbers. In the default split both parts may hold"
+        " them; in the template split one part alone does, which tells learning from remembering.",
         "Each model is measured on the test part of the split; students on that which they learned from.",
     ),
     "accuracy_by_filter": (
