@@ -6,14 +6,18 @@ from typing import Any
 
 import pytest
 
+from finetune_cot.config.estimate import EstimateConfig
 from finetune_cot.config.export_hf import ExportHfConfig
 from finetune_cot.config.grads import GradsConfig
 from finetune_cot.config.sample_truth import SampleTruthConfig
+from finetune_cot.config.select import SelectConfig
 from finetune_cot.config.train import TrainConfig
 from finetune_cot.errors import ModelError, UsageError
+from finetune_cot.pipeline.estimate import estimate
 from finetune_cot.pipeline.export_hf import export_hf
 from finetune_cot.pipeline.grads import grads
 from finetune_cot.pipeline.sample_truth import sample_truth
+from finetune_cot.pipeline.select import select
 from finetune_cot.pipeline.train import train
 from tests.adapters_library import with_adapters, without_adapters
 from tests.pipeline.methods import three_tasks
@@ -101,6 +105,21 @@ def test_gpt2_in_4_bits_takes_no_bottleneck(tmp_path: Path, wide_model_dirs: dic
 def test_flags_of_older_scripts(flags: tuple[str, ...], name: str, options: dict[str, Any]) -> None:
     planned = train(TrainConfig(**options, **dict.fromkeys(flags, True), dry_run=True))
     assert planned.checkpoint.name.endswith(f"llama_{name}_run_0")
+
+
+def test_flags_of_older_scripts_on_the_second_road(options: dict[str, Any]) -> None:
+    by_flag, by_name = ({**options, "use_qlora": True}, {**options, "method": "qlora"})
+    train(TrainConfig(**by_name, epochs=1))
+    taken = grads(GradsConfig(**by_flag, project_dim=16))
+    assert grads(GradsConfig(**by_name, project_dim=16)).path == taken.path
+    assert "_qlora_" in taken.path.name
+    subsets: dict[str, Any] = {"number_of_subsets": 2, "subset_size": "2"}
+    assert "_qlora_" in str(estimate(EstimateConfig(**by_flag, **subsets, project_dim=16)).results_path)
+    assert "_qlora_" in str(select(SelectConfig(**by_flag, **subsets, project_dim=16)).path)
+    truth = sample_truth(SampleTruthConfig(**by_flag, **subsets, dry_run=True))
+    assert "_qlora" in str(truth.results_path)
+    with pytest.raises(UsageError, match="--use-qlora: contradicts --method full"):
+        grads(GradsConfig(**by_flag | {"method": "full"}))
 
 
 @pytest.mark.parametrize(("method", "other"), [("qlora", "lora"), ("lora", "qlora")])

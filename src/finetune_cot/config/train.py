@@ -74,7 +74,3 @@ class TrainConfig(ServerOptions, EngineOptions, TaskOptions, TrainingOptions):
     write_results: bool = option(False, "Add dev losses to results.csv.")
     overwrite: bool = shared.overwrite("a checkpoint")
     dry_run: bool = shared.dry_run()
-    train_lora: bool = option(False, "Same as --method lora.", hidden=True)
-    use_qlora: bool = option(False, "Same as --method qlora.", hidden=True)
-    train_adapter: bool = option(False, "Same as --method adapter.", hidden=True)
-    use_qadapter: bool = option(False, "Same as --method qadapter.", hidden=True)

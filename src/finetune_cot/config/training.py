@@ -91,6 +91,10 @@ class AdapterOptions:
         "Where to compute: auto, cpu, mps, a GPU such as cuda:1, how many devices, or a list such as 0 1 2;"
         " each has a process of its own.",
     )
+    train_lora: bool = option(False, "Same as --method lora.", hidden=True)
+    use_qlora: bool = option(False, "Same as --method qlora.", hidden=True)
+    train_adapter: bool = option(False, "Same as --method adapter.", hidden=True)
+    use_qadapter: bool = option(False, "Same as --method qadapter.", hidden=True)
 
 
 @command_config

@@ -25,6 +25,7 @@ from finetune_cot.pipeline.forward import forward_estimates
 from finetune_cot.pipeline.progress import say
 from finetune_cot.pipeline.taken_gradients import open_gradients
 from finetune_cot.pipeline.task_subsets import listed_subsets, target_number
+from finetune_cot.pipeline.train_checks import settled_method
 
 ESTIMATES = "estimates.json"
 
@@ -65,6 +66,7 @@ def estimate(config: EstimateConfig) -> EstimateResult:
         ArtifactError: there are no such gradients, or they are torn, or of other data or another model.
         ModelError: the model is not there, or a step leads to a loss that is no number.
     """
+    config = settled_method(config)
     gradients = open_gradients(config)
     name, store = gradients.name, gradients.store
     target = target_number(config.target_task, store.header.tasks)

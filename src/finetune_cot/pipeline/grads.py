@@ -32,7 +32,12 @@ from finetune_cot.pipeline.meta_points import MetaTraining, find_meta_training, 
 from finetune_cot.pipeline.progress import say
 from finetune_cot.pipeline.ranks import Ranks, joined
 from finetune_cot.pipeline.subject import start_digest
-from finetune_cot.pipeline.train_checks import check_method, check_precision, settled_precision
+from finetune_cot.pipeline.train_checks import (
+    check_method,
+    check_precision,
+    settled_method,
+    settled_precision,
+)
 from finetune_cot.pipeline.train_data import divide, read_training_data, texts_digest, trained_name
 from finetune_cot.pipeline.trainable import Examples, encode_parts, load_trainable, trained_part
 
@@ -90,7 +95,7 @@ def grads(config: GradsConfig) -> GradsResult:
 
 
 def _grads(config: GradsConfig, ranks: Ranks) -> GradsResult:
-    config = settled_precision(config)
+    config = settled_method(settled_precision(config))
     if config.projection == "none":
         config = changed(config, project_dim=0)
     device = rank_device(config.devices, ranks.world, ranks.local_rank)

@@ -26,6 +26,7 @@ from finetune_cot.pipeline.train_checks import (
     check_optimizer,
     check_precision,
     check_start,
+    settled_method,
     settled_precision,
 )
 from finetune_cot.pipeline.train_data import (
@@ -151,7 +152,7 @@ def _sample_truth(config: SampleTruthConfig, ranks: Ranks) -> SampleTruthResult:
 
 def plan_truth(config: SampleTruthConfig, ranks: Ranks) -> TruthPlan:
     """Read the data and the list of subsets, and check everything that can be checked without the model."""
-    config = settled_precision(config)
+    config = settled_method(settled_precision(config))
     device = rank_device(config.devices, ranks.world, ranks.local_rank)
     if config.engine == "local":
         check_precision(config.precision, device)

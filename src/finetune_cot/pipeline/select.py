@@ -23,6 +23,7 @@ from finetune_cot.pipeline.clustering import cluster_samples
 from finetune_cot.pipeline.progress import say
 from finetune_cot.pipeline.taken_gradients import TakenGradients, open_gradients, regrouped
 from finetune_cot.pipeline.task_subsets import listed_subsets, target_number
+from finetune_cot.pipeline.train_checks import settled_method
 from finetune_cot.selection.affinity import group_tasks, task_affinity
 from finetune_cot.selection.ensemble import below_threshold, ensemble_scores, natural_threshold, top_k
 from finetune_cot.selection.leave_one_out import leave_one_out
@@ -77,6 +78,7 @@ def select(config: SelectConfig) -> SelectResult:
         DataError, ArtifactError: data, gradients or measured losses are missing or torn; other clusters are
             there.
     """
+    config = settled_method(config)
     if config.group:
         config = changed(config, select_by="affinity")
     gradients, task_groups = open_gradients(config), config.task_groups

@@ -8,9 +8,8 @@ from pathlib import Path
 from finetune_cot.artifacts.ids import ResultsId
 from finetune_cot.artifacts.keys import check_key
 from finetune_cot.artifacts.results import ResultRow, append_result, read_results
-from finetune_cot.config.options import flag, replace
+from finetune_cot.config.options import replace
 from finetune_cot.config.train import TrainConfig
-from finetune_cot.config.training import BOTTLENECK_METHODS, LORA_METHODS, METHODS
 from finetune_cot.errors import UsageError
 from finetune_cot.models.registry import check_available
 from finetune_cot.pipeline.devices import placement
@@ -22,6 +21,7 @@ from finetune_cot.pipeline.train_checks import (
     check_precision,
     check_start,
     check_strategy,
+    settled_method,
     settled_precision,
 )
 from finetune_cot.pipeline.train_data import (
@@ -36,12 +36,6 @@ from finetune_cot.pipeline.train_result import TrainResult, planned
 from finetune_cot.pipeline.train_run import RunResult, check_folder
 from finetune_cot.pipeline.train_runs import train_runs
 
-_METHODS_BY_FLAG = {
-    "train_lora": LORA_METHODS,
-    "use_qlora": ("qlora",),
-    "train_adapter": BOTTLENECK_METHODS,
-    "use_qadapter": ("qadapter",),
-}
 _LOGGER_PACKAGES = {"tensorboard": "tensorboard", "trackio": "trackio", "wandb": "wandb"}
 
 
@@ -97,7 +91,7 @@ def _train(config: TrainConfig, ranks: Ranks) -> TrainResult:
 
 def _settled(config: TrainConfig) -> TrainConfig:
     """The config with its defaults filled in that depend on others."""
-    config = replace(config, method=_settled_method(config))
+    config = settled_method(config)
     for name in config.logger:
         if importlib.util.find_spec(_LOGGER_PACKAGES[name]) is None:
             raise UsageError(
@@ -108,18 +102,6 @@ def _settled(config: TrainConfig) -> TrainConfig:
     return replace(
         settled_precision(config), train_key=check_key(config.train_key or config.method, "train key")
     )
-
-
-def _settled_method(config: TrainConfig) -> str:
-    """The method that the option means, or flags of older scripts such as ``--train-lora --use-qlora``."""
-    given = [name for name in _METHODS_BY_FLAG if getattr(config, name)]
-    fitting = [method for method in METHODS if all(method in _METHODS_BY_FLAG[name] for name in given)]
-    if config.method in fitting:
-        return config.method
-    if not fitting or config.method != TrainConfig().method:
-        other = f"--method {config.method}" if fitting else flag(given[0])
-        raise UsageError(f"contradicts {other}", where=flag(given[-1]), remedy="leave one of them out")
-    return fitting[0]
 
 
 def _told(data: TrainingData, parts: Parts) -> str:

@@ -8,14 +8,28 @@ from typing import TypeVar
 from finetune_cot.artifacts.checkpoints import is_checkpoint, require_finetuned, weights_folder
 from finetune_cot.artifacts.ensembles import is_ensemble
 from finetune_cot.config.evaluate import EvaluateConfig
-from finetune_cot.config.options import replace
+from finetune_cot.config.options import flag, replace
 from finetune_cot.config.teach import TeachConfig
 from finetune_cot.config.train import TrainConfig
-from finetune_cot.config.training import BOTTLENECK_METHODS, LORA_METHODS, QUANTIZED_METHODS, ModelOptions
+from finetune_cot.config.training import (
+    BOTTLENECK_METHODS,
+    LORA_METHODS,
+    METHODS,
+    QUANTIZED_METHODS,
+    AdapterOptions,
+    ModelOptions,
+)
 from finetune_cot.errors import ModelError, UsageError
 from finetune_cot.pipeline.trainable import bottleneck_of
 
 Options = TypeVar("Options", bound=EvaluateConfig | TeachConfig | ModelOptions)
+Trained = TypeVar("Trained", bound=AdapterOptions)
+_METHODS_BY_FLAG = {
+    "train_lora": LORA_METHODS,
+    "use_qlora": ("qlora",),
+    "train_adapter": BOTTLENECK_METHODS,
+    "use_qadapter": ("qadapter",),
+}
 _SHARDED_PRECISIONS = ("32-true", "bf16-mixed", "bf16-true", "16-true")
 
 
@@ -23,6 +37,21 @@ def settled_precision(config: Options) -> Options:
     """The config with Lightning's full name of its precision."""
     names = {"32": "32-true", "16": "16-mixed", "bf16": "bf16-mixed"}
     return replace(config, precision=names.get(config.precision, config.precision))
+
+
+def settled_method(config: Trained) -> Trained:
+    """The config with the method that it means, also by older scripts' flags such as ``--use-qlora``.
+
+    Raises:
+        UsageError: they contradict each other.
+    """
+    given = [name for name in _METHODS_BY_FLAG if getattr(config, name)]
+    fitting = [method for method in METHODS if all(method in _METHODS_BY_FLAG[name] for name in given)]
+    method = config.method if config.method in fitting else next(iter(fitting), None)
+    if method is None or config.method not in (method, AdapterOptions().method):
+        other = f"--method {config.method}" if fitting else flag(given[0])
+        raise UsageError(f"contradicts {other}", where=flag(given[-1]), remedy="leave one of them out")
+    return replace(config, method=method, **dict.fromkeys(given, False))
 
 
 def check_precision(precision: str, device: str) -> None:
