@@ -3,6 +3,8 @@ from typing import Any
 
 import pytest
 
+from finetune_cot.artifacts.files import sha256_file
+from finetune_cot.artifacts.manifest import read_manifest, sidecar
 from finetune_cot.artifacts.subset_lists import read_subsets
 from finetune_cot.config.select import METHODS, SelectConfig
 from finetune_cot.errors import ArtifactError, UsageError
@@ -31,6 +33,9 @@ def test_every_method_writes_what_it_chose(options: dict[str, Any], method: str)
     written = read_subsets(result.path, tasks=5)
     assert tuple(sorted(result.selected)) in written
     assert len(result.scores) == 5
+    manifest = read_manifest(sidecar(result.path))
+    assert (manifest.command, manifest.config["select_by"]) == ("select", method)
+    assert manifest.outputs == {result.path.name: sha256_file(result.path)}
     if method == "affinity":
         assert sorted(task for group in written for task in group) == [0, 1, 2, 3, 4]
     else:

@@ -8,8 +8,9 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from finetune_cot.artifacts.files import sha256_file
 from finetune_cot.artifacts.ids import ResultsId, SampledIndicesId, TaskGroupsId
-from finetune_cot.artifacts.manifest import start
+from finetune_cot.artifacts.manifest import sidecar, start, write_manifest
 from finetune_cot.artifacts.results import read_results
 from finetune_cot.artifacts.subset_lists import write_subsets
 from finetune_cot.artifacts.task_groups import write_task_groups
@@ -81,6 +82,7 @@ def select(config: SelectConfig) -> SelectResult:
     config = settled_method(config)
     if config.group:
         config = changed(config, select_by="affinity")
+    running = start("select", to_plain(config))
     gradients, task_groups = open_gradients(config), config.task_groups
     if config.group_by == "cluster":
         gradients, task_groups = _clustered(config, gradients)
@@ -90,6 +92,8 @@ def select(config: SelectConfig) -> SelectResult:
     name = f"{gradients.name}_selected_{config.select_by}{of_target}"
     path = SampledIndicesId(name).path(config.saved_dir)
     write_subsets(path, choice.groups or [choice.selected])
+    inputs, outputs = gradients.store.header.origin, {path.name: sha256_file(path)}
+    write_manifest(sidecar(path), running.manifest(inputs, outputs))
     counts = np.bincount(gradients.store.task[~gradients.store.is_dev], minlength=len(gradients.tasks))
     scores = {
         task: float(score) if np.isfinite(score) else None

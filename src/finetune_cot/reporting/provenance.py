@@ -20,6 +20,7 @@ MANIFESTS = (
     "gradients/*/manifest.json",
     "results/*/manifest.json",
     "results/*/truth.json",
+    "sampled_indices/*.manifest.json",
 )
 """Patterns of manifests that lie beside what they tell of; completion files hold theirs."""
 _SIDECAR, _FOLDERS, _TRUTH = ".manifest.json", "manifest.json", "truth.json"
