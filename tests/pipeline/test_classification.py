@@ -18,7 +18,7 @@ from finetune_cot.config.report import ReportConfig
 from finetune_cot.config.select import SelectConfig
 from finetune_cot.config.teach import TeachConfig
 from finetune_cot.config.train import TrainConfig
-from finetune_cot.errors import DataError, ModelError, UsageError
+from finetune_cot.errors import ModelError, UsageError
 from finetune_cot.models.finetuned import load_finetuned
 from finetune_cot.pipeline.evaluate import evaluate
 from finetune_cot.pipeline.export_hf import export_hf
@@ -127,8 +127,9 @@ def test_both_validation_parts_of_mnli(options: dict[str, Any]) -> None:
     )
     assert (matched.n, other.n, set(other.metrics)) == (8, 9, {"accuracy"})
     assert (matched.dataset, other.dataset) == ("glue-mnli", "glue-mnli_mismatched")
-    with pytest.raises(DataError, match="there is nothing to train on"):
-        train(TrainConfig(**options | {"dataset_key": "glue/mnli_mismatched"}))
+    for key in ("glue/mnli_mismatched", "glue/mnli+glue/mnli_mismatched"):
+        with pytest.raises(UsageError, match="mnli_mismatched is measured on alone; train on glue/mnli"):
+            train(TrainConfig(**options | {"dataset_key": key}))
 
 
 def test_groups_of_samples_keep_their_own_labels(options: dict[str, Any]) -> None:

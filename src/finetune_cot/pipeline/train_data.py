@@ -25,7 +25,7 @@ from finetune_cot.prompts.conversation import RenderChat, conversation_segments
 from finetune_cot.prompts.segments import Segment
 from finetune_cot.prompts.templates import training_segments
 from finetune_cot.tasks.glue import TEMPLATE as CLASSIFY
-from finetune_cot.tasks.glue import glue_task_of, label_space
+from finetune_cot.tasks.glue import check_trainable, glue_task_of, label_space
 from finetune_cot.tasks.instruction import Message, read_instruction_data
 from finetune_cot.tasks.label_space import LabelSpace
 from finetune_cot.tasks.reasoning import load_dataset
@@ -275,17 +275,12 @@ def _glue_data(config: DataOptions, keys: Sequence[str]) -> TrainingData:
     """Labelled samples of one or several of GLUE's tasks, for one head.
 
     Raises:
-        UsageError: a key is none of GLUE's, or a template is given.
+        UsageError: a key cannot be trained on as these are, or a template is given.
         DataError: a task's samples are missing or of another form.
     """
     if config.template is not None:
         raise UsageError("texts that are classified have a form of their own", where="--template")
-    other = [key for key in keys if not glue_task_of(key)]
-    if other:
-        raise UsageError(
-            f"{other[0]} is no task of GLUE, and only those are trained on together",
-            where="--dataset-key",
-        )
+    check_trainable(keys)
     datasets = [load_dataset(key, config.data_dir) for key in dict.fromkeys(keys)]
     samples = [
         sample

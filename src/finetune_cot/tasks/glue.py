@@ -112,6 +112,25 @@ def glue_task_of(key: str) -> str | None:
     )
 
 
+def check_trainable(keys: Iterable[str]) -> None:
+    """Refuse keys that are none of GLUE's, and MNLI's mismatched part, which has no training samples.
+
+    Raises:
+        UsageError: names the key.
+    """
+    for key in keys:
+        if not glue_task_of(key):
+            raise UsageError(
+                f"{key} is no task of GLUE, and only those are trained on together", where="--dataset-key"
+            )
+        if _name(key) == MISMATCHED:
+            raise UsageError(
+                f"{key} is measured on alone",
+                where="--dataset-key",
+                remedy="train on glue/mnli, and give it to `ftcot evaluate`",
+            )
+
+
 def glue_keys(data_dir: Path | None) -> list[str]:
     """Keys of the tasks in the data folder, in GLUE's order, and of MNLI's other validation part."""
     if data_dir is None:
