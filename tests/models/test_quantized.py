@@ -1,5 +1,7 @@
 """Base models in 4 bits: what their layers hold, and that they compute the same whatever was before."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -112,3 +114,9 @@ def test_what_is_not_quantized_is_of_the_precision(
 def test_widths_that_bitsandbytes_gets_wrong_on_a_cpu_are_refused(tiny_llama_dir: Path) -> None:
     with pytest.raises(ModelError, match="q_proj has 32 inputs; in 4 bits on a CPU it needs a mult"):
         load(tiny_llama_dir)
+
+
+def test_a_script_is_told_nothing_by_bitsandbytes() -> None:
+    script = "import sys, finetune_cot.training.lora; assert 'bitsandbytes' in sys.modules"
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert (ran.stdout, ran.stderr) == ("", "")

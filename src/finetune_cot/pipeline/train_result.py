@@ -9,7 +9,7 @@ from finetune_cot.pipeline.ensemble import EnsembleResult
 from finetune_cot.pipeline.train_data import TrainingData
 from finetune_cot.pipeline.train_plan import RunPlan
 from finetune_cot.pipeline.train_run import RunResult
-from finetune_cot.pipeline.training_memory import memory_line, training_memory
+from finetune_cot.pipeline.training_memory import memory_line, program_memory, training_memory
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class TrainResult:
     seconds_per_sample: float | None = None
     peak_memory_bytes: int | None = None
     estimated_memory_bytes: int | None = None
-    """What a run was to need beside what the process had before; None where it cannot be told."""
+    """What a run was to need; None where it cannot be told."""
     results_path: Path | None = None
     samples: int = 0
     dev_samples: int = 0
@@ -71,7 +71,7 @@ def planned(plans: Sequence[RunPlan], states: Sequence[str], data: TrainingData)
     first = plans[0]
     samples, dev_samples = len(first.parts.train), len(first.parts.dev)
     steps = total_steps(samples, training_settings(first.config, first.device))
-    memory = training_memory(first)
+    memory = training_memory(first, program_memory(first.device))
     plan = {
         "model": first.config.model_key,
         "device": first.device,
@@ -80,7 +80,7 @@ def planned(plans: Sequence[RunPlan], states: Sequence[str], data: TrainingData)
         "tasks": [data.tasks[index] for index in first.parts.task_indices],
         "questions": len({text.question.strip() for text in first.parts.train}),
         "steps": steps,
-        "memory": memory_line(memory) if memory else "not known",
+        "memory": memory_line(memory, first.device, loaded=False) if memory else "not known",
         "runs": [
             {"checkpoint": str(plan.folder), "state": state}
             for plan, state in zip(plans, states, strict=True)

@@ -26,7 +26,7 @@ from finetune_cot.pipeline.ranks import Ranks
 from finetune_cot.pipeline.same_run import difference
 from finetune_cot.pipeline.train_plan import RunPlan
 from finetune_cot.pipeline.trainable import Examples, encode_parts, load_trainable, training_settings
-from finetune_cot.pipeline.training_memory import memory_line, training_memory
+from finetune_cot.pipeline.training_memory import memory_line, program_memory, training_memory
 from finetune_cot.tasks.label_space import labels_of
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class RunResult:
     peak_memory_bytes: int
     """Of the process that needed most."""
     estimated_memory_bytes: int | None = None
-    """What a process was to need beside what it had before; None where it cannot be told."""
+    """What a process was to need; None where it cannot be told."""
     dev_loss_by_task: Mapping[str, float] = field(default_factory=dict)
     dev_metrics_by_epoch: tuple[Mapping[str, float], ...] = ()
     """Of a classifier, after each epoch, by names such as ``rte_accuracy``."""
@@ -101,16 +101,20 @@ def perform(plan: RunPlan, show_example: bool, ranks: Ranks) -> RunResult:
         DataError: no sample is short enough.
         TrainingError: the loss is no longer a finite number.
     """
+    from finetune_cot.training.freed_memory import given_back_at_once
+
     name = plan.folder.name
     if found := ranks.agree(f"found {name}", lambda: _finished(plan)):
         return RunResult(**found)
-    model, loaded = load_trainable(plan.config, plan.device, labels_of(plan.student))
+    program = program_memory(plan.device) if ranks.is_first else 0
+    with given_back_at_once():
+        model, loaded = load_trainable(plan.config, plan.device, labels_of(plan.student))
     examples = encode_parts(plan.parts, plan.student.template, plan.config.max_length, loaded)
     if show_example:
         _show_example(loaded, examples.train[0])
-    memory = training_memory(plan, examples) if ranks.is_first else None
+    memory = training_memory(plan, program, examples) if ranks.is_first else None
     if memory and show_example:
-        say(memory_line(memory))
+        say(memory_line(memory, plan.device, loaded=True))
     with contextlib.ExitStack() as held:
 
         def begin() -> dict[str, Any] | bool:

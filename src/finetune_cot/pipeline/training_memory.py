@@ -1,5 +1,8 @@
 """The memory that a training needs, before it begins, and how a dry run finds out without the weights."""
 
+import gc
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from finetune_cot.artifacts.checkpoints import is_checkpoint, weights_folder
@@ -7,6 +10,7 @@ from finetune_cot.artifacts.files import read_json
 from finetune_cot.config.options import replace
 from finetune_cot.config.train import TrainConfig
 from finetune_cot.config.training import LORA_METHODS, QUANTIZED_METHODS
+from finetune_cot.estimation.memory import free_memory
 from finetune_cot.pipeline.progress import say
 from finetune_cot.pipeline.train_plan import RunPlan
 from finetune_cot.pipeline.trainable import Examples, begin_training, encode_parts, training_settings
@@ -15,12 +19,32 @@ from finetune_cot.tasks.label_space import labels_of
 if TYPE_CHECKING:
     from finetune_cot.training.memory import MemoryEstimate
 
+_PAGES = Path("/proc/self/statm")
 
-def training_memory(plan: RunPlan, examples: Examples | None = None) -> "MemoryEstimate | None":
+
+def program_memory(device: str) -> int:
+    """Bytes that this process holds before a model is loaded; 0 on a GPU, and where the system does not tell.
+
+    What an earlier run left is given back first.
+    """
+    if device != "cpu" or not _PAGES.is_file():
+        return 0
+    # What every training imports.
+    import finetune_cot.training.fit
+    import finetune_cot.training.lora  # noqa: F401
+    from finetune_cot.training.freed_memory import give_back
+
+    gc.collect()
+    give_back()
+    return int(_PAGES.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def training_memory(plan: RunPlan, program: int, examples: Examples | None = None) -> "MemoryEstimate | None":
     """Memory at the peak of a run, of each process; None for a model whose steps depend on its numbers.
 
     Args:
         plan: What the run is.
+        program: What `program_memory` told.
         examples: The samples as token ids, where they are known.
 
     Raises:
@@ -47,25 +71,52 @@ def training_memory(plan: RunPlan, examples: Examples | None = None) -> "MemoryE
             sketch.tokenizer.pad_token_id,
             training_settings(config, plan.device, strategy=config.strategy, processes=plan.processes),
             quantized=config.method in QUANTIZED_METHODS,
+            program=program,
+            file=_file_size(config.model_key) if plan.device == "cpu" else 0,
         )
     except RuntimeError as error:
         say(f"how much memory this model needs cannot be told: {str(error).splitlines()[0]}")
         return None
 
 
-def memory_line(estimate: "MemoryEstimate") -> str:
-    """What is trained, and what it needs, in words."""
+def memory_line(estimate: "MemoryEstimate", device: str, *, loaded: bool) -> str:
+    """What is trained, what it needs, and whether so much is free, in words.
+
+    Args:
+        estimate: What it needs.
+        device: Where it is trained.
+        loaded: Whether the model is there already.
+    """
     parts = {
+        "program": estimate.program,
         "weights": estimate.weights,
         "gradients": estimate.gradients,
         "optimizer": estimate.optimizer,
         f"activations of {estimate.batch_tokens} tokens": estimate.activations,
+        "gaps between them": estimate.gaps,
     }
-    told = ", ".join(f"{name} {_size(count)}" for name, count in parts.items())
-    return (
+    told = ", ".join(f"{name} {_size(count)}" for name, count in parts.items() if count)
+    line = (
         f"{estimate.trainable_parameters:,} of {estimate.parameters:,} parameters are trained;"
         f" about {_size(estimate.total)} of memory at the peak ({told})"
     )
+    free = _free(device)
+    needed = estimate.total - estimate.program - (estimate.weights if loaded else 0)
+    if free is None or needed <= free:
+        return line
+    return (
+        f"{line}; that may be too much, since {_size(free)} are free: try --gradient-checkpointing, or a"
+        " smaller --batch-size with --accumulate"
+    )
+
+
+def _free(device: str) -> int | None:
+    """Bytes that are free where it is trained; None where that is not known."""
+    if device.startswith("cuda"):
+        import torch
+
+        return torch.cuda.mem_get_info(device)[0]
+    return free_memory() if device == "cpu" else None
 
 
 def _as_loaded(config: TrainConfig) -> TrainConfig:
@@ -76,6 +127,13 @@ def _as_loaded(config: TrainConfig) -> TrainConfig:
     weights = weights_folder(folder) if is_checkpoint(folder) else folder
     targets = read_json(weights / "adapter_config.json").get("target_modules")
     return replace(config, lora_targets=tuple(targets)) if isinstance(targets, list) else config
+
+
+def _file_size(model_key: str) -> int:
+    from finetune_cot.models.loading import model_folder
+
+    folder, _ = model_folder(model_key, weights=False)
+    return sum(path.stat().st_size for path in folder.glob("*.safetensors"))
 
 
 def _size(count: int) -> str:

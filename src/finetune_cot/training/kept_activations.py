@@ -19,6 +19,9 @@ from finetune_cot.models.loading import autocast_dtype
 from finetune_cot.training.settings import TrainingSettings
 from finetune_cot.training.shared_prompt import prompt_cache, shared_tokens
 
+_SMALL = 32 * 2**20
+"""Bytes from which glibc always asks the system for a tensor's memory, and gives it back when it is freed."""
+
 
 @dataclass(frozen=True)
 class BatchShape:
@@ -40,6 +43,8 @@ class Kept:
 
     activations: int = 0
     """All of it, weights left out."""
+    in_small_pieces: int = 0
+    """That of it which lies in tensors of less than 32 MiB."""
     block_inputs: int = 0
     """What goes into the blocks that can be computed again."""
     blocks: tuple[int, ...] = ()
@@ -95,6 +100,7 @@ def _counted(model: Any, shape: BatchShape, settings: TrainingSettings) -> Kept:
         if storage._cdata not in seen:
             seen[storage._cdata] = storage
             kept.activations += storage.nbytes()
+            kept.in_small_pieces += storage.nbytes() * (storage.nbytes() < _SMALL)
         return tensor
 
     for block in model.modules():

@@ -8,6 +8,9 @@ when
 * a backward pass begins: activations, and gradients of the logits and of their logarithms;
 * the optimizer steps: gradients, and twice the largest parameter;
 * the dev loss is measured: gradients, one block's activations, logits and their logarithms.
+
+On a CPU there is also what the program itself takes, and until a dev pass begins the C library keeps what
+small tensors held. While a model is loaded into another number format, its file is in memory as well.
 """
 
 from collections.abc import Sequence
@@ -21,6 +24,7 @@ from finetune_cot.batches.collation import Batch, collate
 from finetune_cot.batches.encoding import EncodedExample
 from finetune_cot.batches.grouping import shuffled_batches, sorted_batches
 from finetune_cot.models.classification import is_classifier, without_wrapper
+from finetune_cot.training.freed_memory import is_kept
 from finetune_cot.training.kept_activations import kept_of_pass, shape_of
 from finetune_cot.training.settings import TrainingSettings
 
@@ -28,18 +32,24 @@ _BYTES = 4
 """Of a logit, and of a number that the optimizer computes with."""
 BYTES_IN_4_BITS = 0.5 + 1 / 64 + 4 / (64 * 256)
 """Of a weight in NF4: 64 share a scale of one byte, and 256 scales share one of four bytes."""
+_GAPS = 0.6
+"""What glibc cannot use again between the tensors that a pass keeps, over their size: 0.25 to 0.7."""
 
 
 @dataclass(frozen=True)
 class MemoryEstimate:
-    """Bytes that a process holds at its peak, beside what it had before the model was loaded."""
+    """Bytes that a process holds at its peak."""
 
+    program: int
+    """What it held before the model was loaded; 0 on a GPU."""
     weights: int
     gradients: int
     optimizer: int
     """State of the optimizer."""
     activations: int
     """What one forward pass keeps for the backward pass."""
+    gaps: int
+    """What the C library keeps of freed tensors between others; 0 on a GPU."""
     total: int
     """At the peak, which is less than the sum where not all is there at once."""
     trainable_parameters: int
@@ -56,6 +66,8 @@ def estimate_memory(
     settings: TrainingSettings,
     *,
     quantized: bool,
+    program: int = 0,
+    file: int = 0,
 ) -> MemoryEstimate:
     """Estimate the peak of a training.
 
@@ -66,6 +78,8 @@ def estimate_memory(
         pad_token_id: Token that fills up short samples.
         settings: How it is trained.
         quantized: Whether frozen linear layers are in 4 bits.
+        program: Bytes that the process held before the model was loaded.
+        file: Bytes of the model's file, which a CPU holds besides while it turns them into other numbers.
 
     Raises:
         RuntimeError: a step of the model depends on numbers.
@@ -77,6 +91,8 @@ def estimate_memory(
     activations = kept.activations
     if settings.gradient_checkpointing and kept.blocks:
         activations += kept.block_inputs + max(kept.blocks) - sum(kept.blocks)
+    small = kept.in_small_pieces if settings.device == "cpu" and is_kept() else 0
+    gaps = round(_GAPS * small)
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     weights, gradients, state = _weights(model, layers), _bytes(trainable), _state(trainable, settings)
     if settings.strategy == "fsdp":
@@ -85,17 +101,20 @@ def estimate_memory(
     per_token, per_label = max(kept.blocks, default=0) / batch_tokens, _BYTES * _head_rows(model)
     logits = shape.labels * per_label
     peak = max(
-        gradients + activations + logits,
-        gradients * (settings.accumulate > 1) + activations + 2 * logits,
-        gradients + 2 * _BYTES * max(parameter.numel() for parameter in trainable),
+        gaps + gradients + activations + logits,
+        gaps + gradients * (settings.accumulate > 1) + activations + 2 * logits,
+        gaps + min(small, activations) + gradients + 2 * _BYTES * max(part.numel() for part in trainable),
         gradients + _dev_pass(dev, settings, per_token, 2 * per_label),
     )
+    converted = quantized or abs(weights - file) > file / 10
     return MemoryEstimate(
+        program=program,
         weights=weights,
         gradients=gradients,
         optimizer=state,
         activations=activations,
-        total=weights + state + round(peak),
+        gaps=gaps,
+        total=program + weights + max(state + round(peak), file * converted),
         trainable_parameters=sum(parameter.numel() for parameter in trainable),
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         batch_tokens=batch_tokens,

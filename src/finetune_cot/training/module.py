@@ -13,6 +13,7 @@ from transformers import get_scheduler
 from finetune_cot.batches.collation import Batch, ShuffledBatches
 from finetune_cot.errors import TrainingError
 from finetune_cot.models.loading import weights_dtype
+from finetune_cot.training import freed_memory
 from finetune_cot.training.choosing import Guess
 from finetune_cot.training.loss import logits_and_targets, losses_of, sample_losses
 from finetune_cot.training.optimizers import make_optimizer
@@ -91,7 +92,9 @@ class FineTuning(lightning.LightningModule):
         return {"loss": loss, "loss_sum": value, "label_tokens": int(label_tokens), "samples": int(samples)}
 
     def on_validation_epoch_start(self) -> None:
-        """Forget the last pass."""
+        """Forget the last pass, and give back what training leaves, which is no use to so large tensors."""
+        if self.settings.device == "cpu":
+            freed_memory.give_back()
         self.dev_losses.clear()
         self.dev_guesses.clear()
 
@@ -116,7 +119,8 @@ class FineTuning(lightning.LightningModule):
         distributed: Any = torch.distributed
         own = (dict(self.dev_losses), dict(self.dev_guesses))
         distributed.all_gather_object(parts, own)
-        self.on_validation_epoch_start()
+        self.dev_losses.clear()
+        self.dev_guesses.clear()
         for losses, guesses in parts:
             for task, found in losses.items():
                 self.dev_losses[task] += found
