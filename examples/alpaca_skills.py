@@ -80,8 +80,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     estimated = estimate(EstimateConfig(number_of_subsets=given.subsets, **data))
     print(f"{estimated.subsets} subsets of {len(estimated.tasks)} skills in {estimated.seconds:.2f} s")
     chosen = select(SelectConfig(target_task=given.target, **data))
-    for skill, score in sorted(chosen.scores.items(), key=lambda item: item[1]):
-        print(f"{score:+.4f} {skill}{' (chosen)' if skill in chosen.tasks else ''}")
+    for skill, score in sorted(chosen.scores.items(), key=lambda item: item[1] or 0.0):
+        effect = "alone" if score is None else f"{score:+.4f}"
+        print(f"{effect} {skill}{' (chosen)' if skill in chosen.tasks else ''}")
 
 
 if __name__ == "__main__":
