@@ -192,6 +192,7 @@ def test_deepspeed_trains_what_one_process_trains(
     zero = "--strategy=deepspeed_stage_2"
     assert main(line("one")) == 0
     assert main(line("full", "--method=full")) == 0
+    assert main(line("mixed", "--precision=bf16-mixed")) == 0
     assert torchrun(DYING, tmp_path, *line("killed", zero)).returncode != 0
     shutil.copytree(tmp_path / "killed", tmp_path / "from_two")
     stop_after_3_steps(line("from_one"), monkeypatch)
@@ -203,15 +204,18 @@ def test_deepspeed_trains_what_one_process_trains(
             line("from_one", zero),
             line("stage_1", "--strategy=deepspeed_stage_1"),
             line("divided_full", zero, "--method=full"),
+            line("divided_mixed", zero, "--precision=bf16-mixed"),
         ),
     )
     assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
-    assert [run["resumed"] for run in results(first)] == [False, True, True, False, False]
+    assert [run["resumed"] for run in results(first)] == [False, True, True, False, False, False]
     assert second.stdout == ""
     assert main(line("from_two")) == 0
     for name in ("two", "killed", "from_one", "stage_1", "from_two"):
         assert_close(tmp_path / name, tmp_path / "one")
     assert_close(tmp_path / "divided_full", tmp_path / "full")
+    mixed = [json.loads(_outcome(tmp_path / saved))["dev_loss"] for saved in ("divided_mixed", "mixed")]
+    assert mixed[0] == pytest.approx(mixed[1], rel=1e-3)
 
 
 def _outcome(saved_dir: Path) -> str:

@@ -98,9 +98,7 @@ def estimate(config: EstimateConfig) -> EstimateResult:
         calibrated, used = _calibrated(given, features.tasks, subsets, truth, config.calibrate)
         found = [*calibrated, *found]
     seconds = time.perf_counter() - started + earlier
-    losses = np.nanmean(found[0].losses, axis=1) if target is None else found[0].losses[:, target]
-    if np.isnan(losses).all():
-        raise UsageError("has no dev samples", where=f"--target-task {config.target_task}")
+    best = _lowest(found[0].losses, subsets, target, config.target_task)
     _write(path, found, subsets, store.header.tasks, name, used, seconds)
     write_manifest(path.with_name("manifest.json"), running.manifest(inputs=store.header.origin))
     return EstimateResult(
@@ -111,11 +109,21 @@ def estimate(config: EstimateConfig) -> EstimateResult:
         method=found[0].method,
         methods=tuple(item.method for item in found),
         calibrated_on=len(used),
-        best=subsets[int(np.nanargmin(losses))],
+        best=best,
         target="mean" if target is None else store.header.tasks[target],
         dim=store.header.width,
         points=tuple(store.header.points[place] for place in gradients.points),
     )
+
+
+def _lowest(
+    losses: Float[ndarray, "subsets tasks"], subsets: Sequence[Subset], target: int | None, named: str
+) -> Subset:
+    """The subset with the lowest loss of the target task, or the lowest mean."""
+    of_target = np.nanmean(losses, axis=1) if target is None else losses[:, target]
+    if np.isnan(of_target).all():
+        raise UsageError("has no dev samples", where=f"--target-task {named}")
+    return subsets[int(np.nanargmin(of_target))]
 
 
 def _calibrated(
