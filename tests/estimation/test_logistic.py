@@ -77,6 +77,26 @@ def test_samples_that_part_cleanly_are_solved_alone(ridge: float) -> None:
         assert np.linalg.norm(slope) < 0.01 * ridge * np.linalg.norm(theta)
 
 
+def test_samples_far_on_the_wrong_side_are_solved() -> None:
+    """Their loss is all but linear, and turns within a small part of what a sample's feature is long."""
+    features, tasks, margins = problem(samples=12, proj=16)
+    features, margins = 2000 * features, -15 + margins
+    found = solve_subsets(features, tasks, [(0, 1), (2, 3)], ridge=10.0, margins=margins).theta
+    for subset, theta in zip([(0, 1), (2, 3)], found, strict=True):
+        rows = np.isin(tasks, subset)
+        expected = exactly(features[rows], margins[rows], ridge=10.0)
+        assert np.linalg.norm(theta - expected) < 1e-4 * np.linalg.norm(expected)
+
+
+def test_samples_without_a_gradient_lead_nowhere() -> None:
+    features, tasks, _ = problem()
+    features[tasks == 1] = 0
+    found = solve_subsets(features, tasks, [(0,), (1,), (0, 1)], ridge=0.1).theta
+    assert not found[1].any()
+    assert found[0].any()
+    assert found[2].any()
+
+
 def test_fewer_samples_than_numbers_are_solved_in_their_own_space() -> None:
     features, tasks, margins = problem(samples=60, proj=600)
     found = solve_subsets(features, tasks, [(0, 2), (1,)], ridge=10.0, margins=margins).theta
@@ -87,7 +107,7 @@ def test_fewer_samples_than_numbers_are_solved_in_their_own_space() -> None:
 
 def test_what_is_not_solved_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     features, tasks, margins = problem(samples=60, proj=80)
-    monkeypatch.setattr("finetune_cot.estimation.logistic.ROUNDS", 1)
+    monkeypatch.setattr("finetune_cot.estimation.logistic.ALONE_STEPS", 1)
     with pytest.raises(UsageError, match=r"is not solved at ridge 1e-09 .*; give a larger one with --ridge"):
         solve_subsets(features, tasks, SUBSETS, ridge=1e-9, margins=margins)
 

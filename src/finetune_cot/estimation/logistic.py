@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
+from scipy.optimize import minimize
 from threadpoolctl import ThreadpoolController
 
 from finetune_cot.errors import UsageError
@@ -36,14 +37,20 @@ BLOCK_SUBSETS = 256
 COARSE_STEPS = 20
 """Steps in float32 after which a subset is solved alone."""
 
-ROUNDS, ROUND_STEPS = 30, 10
-"""How often a subset that is solved alone gets a new curvature of its own, and the steps with each."""
+ALONE_STEPS, LAST_STEPS = 200, 5
+"""Steps of a subset that is solved alone: within a region of trust, and whole ones at the end."""
 
 ALONE = 0.01
 """Part of the tolerance that is left to a subset that is solved alone: such are harder to judge."""
 
-SHARED_FLOORS, OWN_FLOORS = (1e-3, 1e-6), (1e-6, 1e-12)
-"""Least curvatures of a sample's loss, and of all beside the largest (what float32 and float64 can tell)."""
+LEAST_CURVATURES = 1e-3, 1e-6
+"""Least curvatures of a sample's loss, and of all beside the largest (what float32 can tell)."""
+
+NEARBY = 0.01
+"""Distance from the solution, beside its norm, from which whole steps of Newton's method lead there."""
+
+TINY = 1e-300
+"""Stands for the norm of a solution that is zero."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +111,7 @@ def solve_subsets(
     found = _solve(problem, holds, tolerance)
     worst = int(np.argmax(found.left)) if len(subsets) else 0
     residual = float(found.left[worst]) if len(subsets) else 0.0
-    if residual > tolerance:
+    if not residual <= tolerance:
         raise UsageError(
             f"the regression on subset {worst} is not solved at ridge {ridge:g} (residual {residual:.0e})",
             remedy="give a larger one with --ridge",
@@ -142,7 +149,11 @@ def _solve(problem: UnionRegressions, holds: Bool[ndarray, "subsets tasks"], tol
         )
         points, steps, left = found.points.astype(np.float64), found.steps, found.left
         for row in np.flatnonzero(left > tolerance):
-            alone = _alone(problem.of_tasks(holds[block[row]]), tolerance)
+            try:
+                alone = _alone(problem.of_tasks(holds[block[row]]), tolerance)
+            except (np.linalg.LinAlgError, ValueError):
+                left[row] = np.inf  # beside the features, float64 cannot tell so small a ridge from none
+                continue
             points[row], left[row] = alone.points[0], alone.left[0]
             steps = max(steps, found.steps + alone.steps)
         return Minima(points, steps, left)
@@ -174,38 +185,60 @@ def _everything(
         lambda theta, rows: problem.gradients(theta, every),
         theta,
         problem.gradients(theta, every),
-        _inverse(problem, theta[0], SHARED_FLOORS),
+        _inverse(problem, theta[0]),
         tolerance=1e-3,
         max_steps=COARSE_STEPS,
     ).points[0]
-    return found.astype(np.float64), _inverse(problem, found, SHARED_FLOORS)
+    return found.astype(np.float64), _inverse(problem, found)
 
 
 def _alone(problem: UnionRegressions, tolerance: float) -> Minima:
-    """What fits all samples of a problem, in float64, by the curvature where it has come to."""
-    every = np.ones((1, len(problem.features)), dtype=bool)
-    points, steps = np.zeros((1, problem.width)), 0
-    for _ in range(ROUNDS):
-        found = minimize_rows(
-            lambda theta, rows: problem.gradients(theta, every),
-            points,
-            problem.gradients(points, every),
-            _inverse(problem, points[0], OWN_FLOORS),
-            tolerance=ALONE * tolerance,
-            max_steps=ROUND_STEPS,
-        )
-        points, steps = found.points, steps + found.steps
-        if found.left[0] <= ALONE * tolerance:
+    """What fits all samples of a problem, in float64, by Newton's method within a region of trust.
+
+    The last steps are Newton's whole ones: near its least value a loss no longer tells which point is better.
+    """
+    start = np.zeros(problem.width)
+    first = float(np.linalg.norm(_newton_step(problem, start))) or 1.0
+
+    def stop_nearby(point: Float[ndarray, " width"]) -> None:
+        # The gradient is at least the ridge times the distance.
+        if np.linalg.norm(problem.gradient(point)) < NEARBY * problem.ridge * np.linalg.norm(point):
+            raise StopIteration
+
+    found = minimize(
+        problem.loss,
+        start,
+        jac=problem.gradient,
+        hess=problem.hessian,
+        method="trust-exact",
+        callback=stop_nearby,
+        options={
+            "initial_trust_radius": first,
+            "max_trust_radius": 1e3 * first,
+            "gtol": 0.0,
+            "maxiter": ALONE_STEPS,
+        },
+    )
+    point, steps, left = found.x, int(found.nit), np.inf
+    for _ in range(LAST_STEPS):
+        step = _newton_step(problem, point)
+        point, steps = point + step, steps + 1
+        left = float(np.linalg.norm(step) / max(np.linalg.norm(point), TINY))
+        if left <= ALONE * tolerance:
             break
-    return Minima(points, steps, found.left)
+    return Minima(point[None], steps, np.array([left]))
 
 
-def _inverse(
-    problem: UnionRegressions, theta: Float[ndarray, " width"], floors: tuple[float, float]
-) -> Float[ndarray, "width width"]:
+def _newton_step(problem: UnionRegressions, theta: Float[ndarray, " width"]) -> Float[ndarray, " width"]:
+    step: Float[ndarray, " width"] = -np.linalg.solve(problem.hessian(theta), problem.gradient(theta))
+    return step
+
+
+def _inverse(problem: UnionRegressions, theta: Float[ndarray, " width"]) -> Float[ndarray, "width width"]:
     """The inverse curvature of all samples, with the ridge."""
-    curvature = problem.curvature(theta, floors[0])
+    of_sample, beside_largest = LEAST_CURVATURES
+    curvature = problem.curvature(theta, of_sample)
     diagonal = curvature.reshape(-1)[:: len(curvature) + 1]
-    diagonal += max(problem.ridge, floors[1] * float(diagonal.max(initial=0)))
+    diagonal += max(problem.ridge, beside_largest * float(diagonal.max(initial=0)))
     inverse: Float[ndarray, "width width"] = np.linalg.inv(curvature)
     return inverse

@@ -35,6 +35,24 @@ class UnionRegressions:
         features = tuple(self.features[task].astype(np.float64) for task in tasks)
         return UnionRegressions(features, tuple(self.margins[task] for task in tasks), self.ridge)
 
+    def loss(self, theta: Float[ndarray, " width"]) -> float:
+        """What the regression on all tasks minimizes."""
+        sums = [
+            np.logaddexp(0, -(margins + features @ theta)).sum()
+            for features, margins in zip(self.features, self.margins, strict=True)
+        ]
+        return float(sum(sums) / self.counts.sum() + self.ridge / 2 * theta @ theta)
+
+    def gradient(self, theta: Float[ndarray, " width"]) -> Float[ndarray, " width"]:
+        """The gradient of `loss`."""
+        every = np.ones((1, len(self.features)), dtype=bool)
+        found: Float[ndarray, " width"] = self.gradients(theta[None], every)[0]
+        return found
+
+    def hessian(self, theta: Float[ndarray, " width"]) -> Float[ndarray, "width width"]:
+        """The second derivatives of `loss`."""
+        return self.curvature(theta, 0.0) + self.ridge * np.eye(self.width)
+
     def gradients(
         self, theta: Float[ndarray, "rows width"], holds: Bool[ndarray, "rows tasks"]
     ) -> Float[ndarray, "rows width"]:
