@@ -223,7 +223,7 @@ def _alone(problem: UnionRegressions, tolerance: float) -> Minima:
     for _ in range(LAST_STEPS):
         step = _newton_step(problem, point)
         point, steps = point + step, steps + 1
-        left = float(np.linalg.norm(step) / max(np.linalg.norm(point), TINY))
+        left = float(np.linalg.norm(step)) / max(float(np.linalg.norm(point)), TINY)
         if left <= ALONE * tolerance:
             break
     return Minima(point[None], steps, np.array([left]))
