@@ -29,7 +29,7 @@ def test_too_little_memory_is_told(
     line = memory_line(ESTIMATE, "cpu", loaded=loaded)
     assert line.startswith(
         "10 of 2,000 parameters are trained; about 8.00 GiB of memory at the peak (program 1.00 GiB,"
-        " weights 4.00 GiB, activations of 64 tokens 2.00 GiB, gaps between them 1.00 GiB)"
+        " weights 4.00 GiB, activations of 64 tokens 2.00 GiB, gaps 1.00 GiB)"
     )
     assert ("--gradient-checkpointing" in line) is not enough
 

@@ -93,9 +93,10 @@ def memory_line(estimate: "MemoryEstimate", device: str, *, loaded: bool) -> str
         "gradients": estimate.gradients,
         "optimizer": estimate.optimizer,
         f"activations of {estimate.batch_tokens} tokens": estimate.activations,
-        "gaps between them": estimate.gaps,
+        "gaps": estimate.gaps,
     }
-    told = ", ".join(f"{name} {_size(count)}" for name, count in parts.items() if count)
+    large = {name: count for name, count in parts.items() if 100 * count > estimate.total}
+    told = ", ".join(f"{name} {_size(count)}" for name, count in large.items())
     line = (
         f"{estimate.trainable_parameters:,} of {estimate.parameters:,} parameters are trained;"
         f" about {_size(estimate.total)} of memory at the peak ({told})"
