@@ -8,7 +8,7 @@ import pytest
 
 from finetune_cot.artifacts.finetune_data import FinetuneRow, write_finetune_json
 from finetune_cot.artifacts.ids import FinetuneDataId
-from finetune_cot.artifacts.manifest import start
+from finetune_cot.artifacts.manifest import sidecar, start
 from finetune_cot.artifacts.results import read_results
 from finetune_cot.artifacts.task_groups import read_task_groups
 from finetune_cot.config.estimate import EstimateConfig
@@ -65,8 +65,9 @@ def test_clusters_hold_every_sample_the_largest_first(
 
 def test_every_later_command_takes_them(options: dict[str, Any], clustered: SelectResult) -> None:
     """And none of them touches what the data's own tasks came to."""
-    saved = options["saved_dir"]
-    before = {path: path.read_bytes() for path in saved.rglob("*") if path.is_file()}
+    saved, dated_anew = options["saved_dir"], sidecar(clustered.path or Path())
+    files = (path for path in saved.rglob("*") if path.is_file() and path != dated_anew)
+    before = {path: path.read_bytes() for path in files}
     with_groups = {**options, "task_groups": clustered.task_groups}
     subsets: dict[str, Any] = {"number_of_subsets": 4, "subset_size": "2"}
     estimated = estimate(EstimateConfig(**with_groups, **subsets, project_dim=256))
