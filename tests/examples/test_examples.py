@@ -2,13 +2,13 @@
 
 import json
 import re
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from examples import alpaca_skills, gsm8k_human_rationales, own_tasks, without_the_cli
 from finetune_cot.cli.main import main
+from tests.adapters_library import has_adapters
 from tests.glue_files import write_glue
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -113,7 +113,7 @@ def test_glue(tmp_path: Path, tiny_llama_dir: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.chdir(tmp_path)
     train, *measure = commands("glue_adapters.toml")
     model = ["--model-key", str(tiny_llama_dir)]
-    bottleneck = find_spec("adapters") is not None
+    bottleneck = has_adapters()
     assert main([*train, *model, *([] if bottleneck else ["--method", "lora"])]) == 0
     for words in measure:
         assert main([*words, *model, *([] if bottleneck else ["--train-key", "lora"])]) == 0
