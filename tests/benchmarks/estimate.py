@@ -1,6 +1,6 @@
 """How fast the regressions of many subsets are solved, beside one scikit-learn fit a subset.
 
-    python tests/benchmarks/estimate.py [--subsets 1000] [--tasks 38] [--samples 20000] [--dim 400]
+    python -m tests.benchmarks.estimate [--subsets 1000] [--tasks 38] [--samples 20000] [--dim 400]
 
 Prints one JSON object: ``seconds`` (median), ``speedup_to_sklearn`` (ten fits, spread over the run, timed and
 scaled), ``max_difference`` (largest relative difference of a solution to the exact one, of those ten) and

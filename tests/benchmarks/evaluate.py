@@ -1,6 +1,6 @@
 """How fast questions are answered in batches, beside plain ``model.generate`` with one at a time.
 
-    python tests/benchmarks/evaluate.py [--questions 32] [--max-new-tokens 48] [--batch-size 32] [--repeats 3]
+    python -m tests.benchmarks.evaluate [--questions 32] [--max-new-tokens 48] [--batch-size 32] [--repeats 3]
 
 Both ways give the embedded SmolLM2-135M-Instruct the same prompts, greedily and with the same limit of new
 tokens; ours is the local teacher that `ftcot evaluate` uses. Prints one JSON object.

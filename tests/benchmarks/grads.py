@@ -1,6 +1,6 @@
 """What per-sample gradients cost beside a training step, the published algorithm and bergson.
 
-    python tests/benchmarks/grads.py [--rounds 5] [--parts step,seed,bf16,memory,padding]
+    python -m tests.benchmarks.grads [--rounds 5] [--parts step,seed,bf16,memory,padding]
         [--bergson-python PATH] [--data-path FILE] [--rest SECONDS]
 
 Prints one JSON object. The model is the embedded SmolLM2 with LoRA of rank 4 on q, k and v, in float32;

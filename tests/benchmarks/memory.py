@@ -1,6 +1,6 @@
 """What ways of fine-tuning need and give on a CPU, beside what `train` says before it begins.
 
-    python tests/benchmarks/memory.py [--rounds 3] [--ways method=lora method=qlora,batch_size=8]
+    python -m tests.benchmarks.memory [--rounds 3] [--ways method=lora method=qlora,batch_size=8]
 
 A way is a list of options of `ftcot train`, and ``--with`` holds those of all ways. Each run has a process
 of its own, and the ways take turns; the first one is what the others are compared with. Prints one JSON

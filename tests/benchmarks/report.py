@@ -1,6 +1,6 @@
 """How large the report's page is and how soon it is drawn, for a demo's completions and for very many.
 
-    python tests/benchmarks/report.py [--saved-dir saved/demo] [--completions 50000]
+    python -m tests.benchmarks.report [--saved-dir saved/demo] [--completions 50000]
 
 Prints one JSON object: for each page its bytes, the seconds that making it took, the seconds until its charts
 are drawn in a headless Chromium, and the milliseconds that a filter of its completions takes. Completions of

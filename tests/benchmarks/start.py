@@ -1,6 +1,6 @@
 """How quickly ``ftcot --help`` starts, beside ``python -c 'import typer'``.
 
-    python tests/benchmarks/start.py [--repeats 15]
+    python -m tests.benchmarks.start [--repeats 15]
 
 Prints one JSON object: user CPU seconds of both as medians (and least and most), from runs taken in turn.
 """

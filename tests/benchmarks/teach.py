@@ -1,6 +1,6 @@
 """How near `ftcot teach` comes to what a server allows, and what memory it takes meanwhile.
 
-    python tests/benchmarks/teach.py [--completions 20000] [--latency 0.2] [--at-once 64] [--load 100000]
+    python -m tests.benchmarks.teach [--completions 20000] [--latency 0.2] [--at-once 64] [--load 100000]
 
 A server on loopback, in a process of its own, answers after ``--latency`` seconds and refuses more than
 ``--at-once`` requests; so its ceiling is their quotient. Each completion is one request. The rates are those

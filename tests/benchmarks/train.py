@@ -1,6 +1,6 @@
 """What training through Lightning costs beside a bare PyTorch loop on the same batches.
 
-    python tests/benchmarks/train.py [--rounds 5] [--batches 6]
+    python -m tests.benchmarks.train [--rounds 5] [--batches 6]
 
 Prints one JSON object. The model is the embedded SmolLM2 with LoRA of rank 4, in float32. Three ways take
 turns, and each figure is a median over the rounds:
