@@ -1,6 +1,8 @@
 """What the C library keeps of freed memory."""
 
+import os
 import platform
+from pathlib import Path
 
 import pytest
 
@@ -20,7 +22,28 @@ def test_what_the_environment_changes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not is_kept()
 
 
-def test_memory_can_be_given_back_anywhere() -> None:
-    give_back()
+@pytest.mark.skipif(not is_kept(), reason="another allocator")
+def test_freed_memory_is_given_back_at_once() -> None:
     with given_back_at_once():
-        pass
+        before = resident()
+        blocks = [bytearray(2**20) for _ in range(200)]
+        for block in blocks:
+            block[:] = b"x" * len(block)
+        assert resident() - before > 150 * 2**20
+        del blocks, block
+        assert resident() - before < 50 * 2**20
+
+
+@pytest.mark.skipif(not is_kept(), reason="another allocator")
+def test_what_was_kept_is_given_back() -> None:
+    blocks = [bytearray(b"x" * 2**16) for _ in range(4000)]
+    last = bytearray(2**16)  # what is freed below it stays with the process
+    full = resident()
+    del blocks
+    give_back()
+    assert full - resident() > 150 * 2**20
+    assert len(last) == 2**16
+
+
+def resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

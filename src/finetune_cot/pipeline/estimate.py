@@ -23,7 +23,7 @@ from finetune_cot.estimation.features import Subset, load_features
 from finetune_cot.estimation.registry import ESTIMATORS
 from finetune_cot.pipeline.forward import forward_estimates
 from finetune_cot.pipeline.progress import say
-from finetune_cot.pipeline.taken_gradients import open_gradients
+from finetune_cot.pipeline.taken_gradients import TakenGradients, open_gradients
 from finetune_cot.pipeline.task_subsets import listed_subsets, target_number
 from finetune_cot.pipeline.train_checks import settled_method
 
@@ -82,21 +82,7 @@ def estimate(config: EstimateConfig) -> EstimateResult:
     running = start("estimate", to_plain(config))
     path = ResultsId(name, config.project_dim, config.run).path(config.saved_dir)
     started = time.perf_counter()
-    features, settings = load_features(store, gradients.points), gradients.settings
-    names = ESTIMATOR_NAMES if "all" in config.estimator else config.estimator
-    found = [ESTIMATORS[method](features, subsets, settings) for method in dict.fromkeys(names)]
-    measured: list[Estimates] = []
-    earlier = 0.0
-    if config.evaluate == "forward":
-        kept = path.with_name("forward")
-        measured, earlier = forward_estimates(config, gradients, subsets, found, kept)
-    found = [*measured, *found]
-    used: list[Subset] = []
-    if config.calibrate:
-        truth = ResultsId(name, run=config.run or None).path(config.saved_dir)
-        given = signals(features, subsets, settings) | {item.method: item.losses for item in measured}
-        calibrated, used = _calibrated(given, features.tasks, subsets, truth, config.calibrate)
-        found = [*calibrated, *found]
+    found, used, earlier = _estimates(config, gradients, subsets, path.with_name("forward"))
     seconds = time.perf_counter() - started + earlier
     best = _lowest(found[0].losses, subsets, target, config.target_task)
     _write(path, found, subsets, store.header.tasks, name, used, seconds)
@@ -114,6 +100,27 @@ def estimate(config: EstimateConfig) -> EstimateResult:
         dim=store.header.width,
         points=tuple(store.header.points[place] for place in gradients.points),
     )
+
+
+def _estimates(
+    config: EstimateConfig, gradients: TakenGradients, subsets: Sequence[Subset], kept: Path
+) -> tuple[list[Estimates], list[Subset], float]:
+    """Estimates, the main ones first; the subsets that they were calibrated on; seconds of earlier runs."""
+    features, settings = load_features(gradients.store, gradients.points), gradients.settings
+    names = ESTIMATOR_NAMES if "all" in config.estimator else config.estimator
+    found = [ESTIMATORS[method](features, subsets, settings) for method in dict.fromkeys(names)]
+    measured: list[Estimates] = []
+    used: list[Subset] = []
+    earlier = 0.0
+    if config.evaluate == "forward":
+        measured, earlier = forward_estimates(config, gradients, subsets, found, kept)
+    found = [*measured, *found]
+    if config.calibrate:
+        truth = ResultsId(gradients.name, run=config.run or None).path(config.saved_dir)
+        given = signals(features, subsets, settings) | {item.method: item.losses for item in measured}
+        calibrated, used = _calibrated(given, features.tasks, subsets, truth, config.calibrate)
+        found = [*calibrated, *found]
+    return found, used, earlier
 
 
 def _lowest(

@@ -100,10 +100,11 @@ def estimate_memory(
     batch_tokens = shape.samples * (shape.tokens + shape.targets)
     per_token, per_label = max(kept.blocks, default=0) / batch_tokens, _BYTES * _head_rows(model)
     logits = shape.labels * per_label
+    optimizing = gradients + 2 * _BYTES * max(part.numel() for part in trainable)
     peak = max(
         gaps + gradients + activations + logits,
         gaps + gradients * (settings.accumulate > 1) + activations + 2 * logits,
-        gaps + min(small, activations) + gradients + 2 * _BYTES * max(part.numel() for part in trainable),
+        gaps + min(small, activations) + optimizing,
         gradients + _dev_pass(dev, settings, per_token, 2 * per_label),
     )
     converted = quantized or abs(weights - file) > file / 10

@@ -3,12 +3,13 @@
 from functools import partial
 from typing import Any
 
-from lightning.pytorch.strategies import ModelParallelStrategy, Strategy
+from lightning.pytorch.strategies import ModelParallelStrategy
 
 from finetune_cot.training.sharding import part_of, whole, with_tensors
+from finetune_cot.training.single_device_checkpoints import SingleDeviceCheckpoints
 
 
-class ShardedStrategy(ModelParallelStrategy):
+class ShardedStrategy(SingleDeviceCheckpoints, ModelParallelStrategy):
     """Lightning's strategy, whose checkpoints hold whole tensors and are written by the trainer's plugin.
 
     Args:
@@ -17,15 +18,6 @@ class ShardedStrategy(ModelParallelStrategy):
 
     def __init__(self, world: int) -> None:
         super().__init__(data_parallel_size=world, tensor_parallel_size=1)
-
-    @property
-    def lightning_restore_optimizer(self) -> bool:
-        """Lightning gives the optimizer's state to `load_optimizer_state_dict`."""
-        return True
-
-    def lightning_module_state_dict(self) -> dict[str, Any]:
-        """Nothing: weights have a file of their own."""
-        return {}
 
     def optimizer_state(self, optimizer: Any) -> dict[str, Any]:
         """An optimizer's state with whole tensors, as it is on a single device."""
@@ -41,11 +33,3 @@ class ShardedStrategy(ModelParallelStrategy):
                 for number, values in state["state"].items()
             }
             optimizer.load_state_dict({**state, "state": parts})
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], filepath: Any, storage_options: Any = None) -> None:
-        """Write one checkpoint, from the first process."""
-        Strategy.save_checkpoint(self, checkpoint, filepath, storage_options)
-
-    def load_checkpoint(self, checkpoint_path: Any, weights_only: bool | None = None) -> dict[str, Any]:
-        """Read a checkpoint, in every process."""
-        return Strategy.load_checkpoint(self, checkpoint_path, weights_only)

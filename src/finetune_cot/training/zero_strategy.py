@@ -12,10 +12,12 @@ from typing import Any
 
 import torch
 from lightning.fabric.utilities.seed import reset_seed
-from lightning.pytorch.strategies import DDPStrategy, DeepSpeedStrategy, Strategy
+from lightning.pytorch.strategies import DDPStrategy, DeepSpeedStrategy
+
+from finetune_cot.training.single_device_checkpoints import SingleDeviceCheckpoints
 
 
-class ZeroStrategy(DeepSpeedStrategy):
+class ZeroStrategy(SingleDeviceCheckpoints, DeepSpeedStrategy):
     """Lightning's strategy with checkpoints that the trainer's plugin writes; it runs on CPUs too.
 
     Args:
@@ -67,15 +69,6 @@ class ZeroStrategy(DeepSpeedStrategy):
         )
         return engine, divided
 
-    @property
-    def lightning_restore_optimizer(self) -> bool:
-        """Lightning gives the optimizer's state to `load_optimizer_state_dict`."""
-        return True
-
-    def lightning_module_state_dict(self) -> dict[str, Any]:
-        """Nothing: weights have a file of their own."""
-        return {}
-
     def optimizer_state(self, optimizer: Any) -> dict[str, Any]:
         """The optimizer's state as it is on a single device; all processes must ask for it."""
         from deepspeed.utils import safe_get_full_optimizer_state
@@ -115,14 +108,6 @@ class ZeroStrategy(DeepSpeedStrategy):
             for key, value in saved["state"][number].items():
                 if value.dim():
                     safe_set_full_optimizer_state(parameter, value, key)
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], filepath: Any, storage_options: Any = None) -> None:
-        """Write one checkpoint, from the first process."""
-        Strategy.save_checkpoint(self, checkpoint, filepath, storage_options)
-
-    def load_checkpoint(self, checkpoint_path: Any, weights_only: bool | None = None) -> dict[str, Any]:
-        """Read a checkpoint, in every process."""
-        return Strategy.load_checkpoint(self, checkpoint_path, weights_only)
 
 
 @contextlib.contextmanager
